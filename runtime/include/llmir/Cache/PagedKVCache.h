@@ -1,0 +1,163 @@
+// PagedKVCache: keys and values of many sequences in fixed-size blocks of one pool. It keeps each
+// sequence's block table, reserves slots for a step, and copies K/V in and out for callers without
+// compiled code. It schedules nothing; one thread uses it at a time. Addresses come from
+// llmir_cache_layout only (docs/CacheLayout.md).
+
+#ifndef LLMIR_CACHE_PAGEDKVCACHE_H
+#define LLMIR_CACHE_PAGEDKVCACHE_H
+
+#include "llmir/ABI.h"
+#include "llmir/Base/Status.h"
+#include "llmir/Cache/BlockPool.h"
+#include "llmir/Cache/CacheLayout.h"
+#include "llmir/Device/HostMemory.h"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+namespace llmir {
+
+/// Names a sequence; chosen by the caller.
+enum class SequenceId : int32_t {};
+
+/// `tokens` more tokens for one sequence.
+struct AppendRequest {
+  SequenceId sequence{};
+  int64_t tokens = 0;
+};
+
+/// What a step needs of one cache: slots of its tokens and block tables of its sequences, in the
+/// order of the requests. Reused from step to step, so that it stops allocating.
+struct CacheStepTables {
+  std::vector<int32_t> slots; ///< [tokens of all requests]
+  std::vector<int32_t> table; ///< [requests][tableStride]; entries past a sequence's end are 0
+  int64_t tableStride = 0;
+
+  /// The view for llmir_step_args; valid as long as this object is not changed.
+  llmir_cache_view view(uint8_t *base) const {
+    return {base, slots.data(), table.data(), tableStride};
+  }
+};
+
+/// A paged KV cache of one element type or of one each for keys and values.
+class PagedKVCache {
+public:
+  /// A cache for `numLayers` × `numHeads` KV heads × `headDim` channels in blocks of `blockSize`
+  /// tokens, at most `maxSeqLen` tokens a sequence, with `numBlocks` blocks. The default is enough
+  /// blocks for four sequences of maxSeqLen tokens, but not more than a quarter of the machine's
+  /// memory, nor fewer than for one such sequence (pages take memory only when they are used). A
+  /// constructor that fails leaves status(), which every later call returns.
+  PagedKVCache(int64_t numLayers, int64_t numHeads, int64_t headDim, int64_t blockSize,
+               int64_t maxSeqLen, ElementType elementType,
+               std::optional<int64_t> numBlocks = std::nullopt);
+  /// The same for parameters that differ between keys and values.
+  explicit PagedKVCache(const CacheParameters &parameters,
+                        std::optional<int64_t> numBlocks = std::nullopt);
+
+  PagedKVCache(PagedKVCache &&) = default;
+  PagedKVCache &operator=(PagedKVCache &&) = default;
+  PagedKVCache(const PagedKVCache &) = delete;
+  PagedKVCache &operator=(const PagedKVCache &) = delete;
+
+  /// Ok, or why the constructor (or a call through the C ABI) failed.
+  const Status &status() const { return status_; }
+  const llmir_cache_layout &layout() const { return layout_; }
+  const BlockPool &pool() const { return pool_; }
+  /// The address of block 0.
+  uint8_t *base() const { return memory_.data(); }
+  /// Bytes of all blocks.
+  size_t sizeInBytes() const { return memory_.size(); }
+  /// Number of sequences.
+  size_t numSequences() const { return sequences_.size(); }
+
+  /// Makes room for every request, or for none: creates sequences not seen before, takes blocks,
+  /// copies a shared last block before it is written. Fills `tables`. ResourceExhausted when blocks
+  /// run out or a sequence would exceed max_seq_len; InvalidArgument for negative counts or a
+  /// sequence named twice; nothing is changed then. Undo it with truncate().
+  Status reserve(std::span<const AppendRequest> requests, CacheStepTables &tables);
+
+  /// Blocks that reserve() would take from the pool for `tokens` more tokens of `sequence`.
+  int64_t blocksNeeded(SequenceId sequence, int64_t tokens) const;
+
+  /// Forgets the tokens from `length` on and gives back blocks that become empty. NotFound for an
+  /// unknown sequence; InvalidArgument when it is shorter than `length`.
+  Status truncate(SequenceId sequence, int64_t length);
+  /// Gives back all blocks of a sequence and its id. NotFound when there is none.
+  Status freeSequence(SequenceId sequence);
+  /// A new sequence `child` with the tokens of `parent`; they share blocks until one writes.
+  /// NotFound without a parent; FailedPrecondition when the child exists.
+  Status fork(SequenceId parent, SequenceId child);
+
+  bool contains(SequenceId sequence) const { return sequences_.count(sequence) != 0; }
+  /// Tokens of a sequence; NotFound when there is none.
+  StatusOr<int64_t> length(SequenceId sequence) const;
+  /// The blocks of a sequence in order of position; valid until the sequence changes.
+  StatusOr<std::span<const BlockId>> blocks(SequenceId sequence) const;
+  /// Block × block_size + offset of a token; InvalidArgument past the end.
+  StatusOr<int32_t> slot(SequenceId sequence, int64_t position) const;
+  /// Writes the block indices of a sequence into `row`, then zeros. InvalidArgument when the row is
+  /// too short.
+  Status copyBlockTable(SequenceId sequence, std::span<int32_t> row) const;
+
+  /// Appends `seqLen` tokens to each of `batchSize` sequences `seqIds`. `keyPtr` and `valuePtr` are
+  /// [layers, batch, tokens, KV heads, head dim] in the cache's element type(s); `blockIndices`
+  /// receives the block of each token, [batch, tokens]. All or nothing, as reserve().
+  Status appendKV(const void *keyPtr, const void *valuePtr, int64_t batchSize, int64_t seqLen,
+                  const int32_t *seqIds, int32_t *blockIndices);
+  /// Writes one layer of tokens that are there already: the last `seqLen` tokens of each sequence
+  /// get keys and values [batch, tokens, KV heads, head dim]; layer 0 appends first. So a model
+  /// calls it once for each layer, in order. InvalidArgument for a bad layer.
+  Status appendKV(const void *keyPtr, const void *valuePtr, int64_t batchSize, int64_t seqLen,
+                  const int32_t *seqIds, int32_t *blockIndices, int64_t layer);
+
+  /// Copies out the first seqLens[b] tokens of `batchSize` sequences, whose tokens lie in the
+  /// blocks `blockIndices` ([batch, tokens], as appendKV gives them; tokens is the largest of
+  /// seqLens and token t is position t). The outputs are [layers, batch, tokens, KV heads, head
+  /// dim]; tokens past a sequence's length are zero. InvalidArgument for a block not in use.
+  Status lookupKV(const int32_t *blockIndices, const int32_t *seqLens, int64_t batchSize,
+                  void *outputKeys, void *outputValues) const;
+  /// The same for one layer: the outputs are [batch, tokens, KV heads, head dim].
+  Status lookupKV(const int32_t *blockIndices, const int32_t *seqLens, int64_t batchSize,
+                  void *outputKeys, void *outputValues, int64_t layer) const;
+
+  /// This cache as the C ABI knows it, and back. Ownership does not change.
+  llmir_rt_cache *handle() { return reinterpret_cast<llmir_rt_cache *>(this); }
+  static PagedKVCache *fromHandle(llmir_rt_cache *handle) {
+    return reinterpret_cast<PagedKVCache *>(handle);
+  }
+  /// Makes `status` (an error) the answer of every later call; what the C ABI does on failure.
+  void fail(Status status);
+
+private:
+  struct Sequence {
+    std::vector<BlockId> blocks;
+    int64_t length = 0;
+  };
+  struct SequenceIdHash {
+    size_t operator()(SequenceId id) const { return static_cast<uint32_t>(id); }
+  };
+
+  void initialize(const CacheParameters &parameters, std::optional<int64_t> numBlocks);
+  Status checkRequests(std::span<const AppendRequest> requests);
+  Status extend(Sequence &sequence, int64_t tokens);
+  Status unshareLastBlock(Sequence &sequence);
+  void releaseFrom(Sequence &sequence, size_t firstBlock);
+  bool mustCopyLastBlock(const Sequence &sequence) const;
+  Status checkLayer(int64_t layer) const;
+  void writeToken(const uint8_t *keys, const uint8_t *values, int64_t slot, int64_t layer);
+  void readToken(uint8_t *keys, uint8_t *values, int64_t slot, int64_t layer) const;
+
+  Status status_;
+  llmir_cache_layout layout_{};
+  HostMemory memory_;
+  BlockPool pool_;
+  std::unordered_map<SequenceId, Sequence, SequenceIdHash> sequences_;
+  std::vector<SequenceId> scratchIds_; ///< To find ids named twice without allocating each time.
+};
+
+} // namespace llmir
+
+#endif // LLMIR_CACHE_PAGEDKVCACHE_H

@@ -1,0 +1,91 @@
+// GenerationRun: the state of one Generator::run, and the steps that change it. Private to the
+// engine.
+
+#ifndef LLMIR_LIB_ENGINE_GENERATIONRUN_H
+#define LLMIR_LIB_ENGINE_GENERATIONRUN_H
+
+#include "llmir/Base/Status.h"
+#include "llmir/Engine/GenerationRequest.h"
+#include "llmir/Engine/Generator.h"
+#include "llmir/Engine/Sampler.h"
+#include "llmir/Engine/StepPlanner.h"
+#include "llmir/Engine/StepRunner.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace llmir {
+
+/// What a Generator keeps between runs.
+struct GenerationContext {
+  StepProgram program;
+  std::vector<PagedKVCache *> caches;
+  GeneratorOptions options;
+  StepBudget budget;
+  std::unique_ptr<StepRunner> runner;
+  Sampler sampler;
+  GenerationStatistics statistics;
+};
+
+/// Requests being served. Gives every block back when it is destroyed.
+class GenerationRun {
+public:
+  GenerationRun(GenerationContext &context, std::span<const GenerationRequest> requests,
+                GenerationListener &listener);
+  ~GenerationRun();
+  GenerationRun(const GenerationRun &) = delete;
+  GenerationRun &operator=(const GenerationRun &) = delete;
+
+  /// Whether every request can be served at all; to be called before serve().
+  Status checkRequests() const;
+  /// Serves the requests until all have ended or the listener stops.
+  Status serve();
+
+private:
+  /// A request that was admitted and has not ended.
+  struct Sequence {
+    const GenerationRequest *request = nullptr;
+    size_t number = 0;           ///< Of the request.
+    std::vector<int32_t> tokens; ///< The prompt and what was generated.
+    int64_t numComputed = 0;     ///< Tokens whose keys and values are in the caches.
+    int64_t numGenerated = 0;
+    bool hasEnded = false;
+
+    auto numPending() const { return static_cast<int64_t>(tokens.size()) - numComputed; }
+    SequencePhase phase() const {
+      return numGenerated > 0 ? SequencePhase::Decode : SequencePhase::Prompt;
+    }
+    SequenceId id() const { return static_cast<SequenceId>(number); }
+  };
+
+  Status checkRequest(const GenerationRequest &request) const;
+  bool fitsNow(const GenerationRequest &request) const;
+  void admitWaiting();
+  Status fillBatch();
+  Status runStep();
+  Status handleShare(size_t share);
+  Status acceptToken(Sequence &sequence, std::span<const float> row);
+  Status end(Sequence &sequence, FinishReason reason);
+  Status endAll(FinishReason reason);
+  void giveBack(const Sequence &sequence);
+  void account(double seconds);
+
+  GenerationContext &context_;
+  std::span<const GenerationRequest> requests_;
+  GenerationListener &listener_;
+  double startSeconds_;
+  size_t numAdmitted_ = 0;
+  std::vector<Sequence> running_;          // in order of arrival
+  std::vector<int64_t> capacity_;          // blocks of each cache that this run may use
+  std::vector<int64_t> promised_;          // of which for admitted requests, at their longest
+  std::vector<SequenceProgress> progress_; // of running_
+  std::vector<StepShare> plan_;
+  std::vector<RowRange> rows_;   // of plan_
+  double samplingSeconds_ = 0.0; // of the current step
+};
+
+} // namespace llmir
+
+#endif // LLMIR_LIB_ENGINE_GENERATIONRUN_H

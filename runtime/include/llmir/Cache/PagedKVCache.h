@@ -76,7 +76,8 @@ public:
   /// Makes room for every request, or for none: creates sequences not seen before, takes blocks,
   /// copies a shared last block before it is written. Fills `tables`. ResourceExhausted when blocks
   /// run out or a sequence would exceed max_seq_len; InvalidArgument for negative counts or a
-  /// sequence named twice; nothing is changed then. Undo it with truncate().
+  /// sequence named twice; nothing is changed then. Undo it with truncate(). A copy of a shared
+  /// block is counted for each sequence that needs one.
   Status reserve(std::span<const AppendRequest> requests, CacheStepTables &tables);
 
   /// Blocks that reserve() would take from the pool for `tokens` more tokens of `sequence`.
@@ -104,7 +105,7 @@ public:
 
   /// Appends `seqLen` tokens to each of `batchSize` sequences `seqIds`. `keyPtr` and `valuePtr` are
   /// [layers, batch, tokens, KV heads, head dim] in the cache's element type(s); `blockIndices`
-  /// receives the block of each token, [batch, tokens]. All or nothing, as reserve().
+  /// (may be null) receives the block of each token, [batch, tokens]. All or nothing, as reserve().
   Status appendKV(const void *keyPtr, const void *valuePtr, int64_t batchSize, int64_t seqLen,
                   const int32_t *seqIds, int32_t *blockIndices);
   /// Writes one layer of tokens that are there already: the last `seqLen` tokens of each sequence
@@ -140,15 +141,18 @@ private:
     size_t operator()(SequenceId id) const { return static_cast<uint32_t>(id); }
   };
 
-  void initialize(const CacheParameters &parameters, std::optional<int64_t> numBlocks);
+  Status initialize(const CacheParameters &parameters, std::optional<int64_t> numBlocks);
   Status checkRequests(std::span<const AppendRequest> requests);
   Status extend(Sequence &sequence, int64_t tokens);
   Status unshareLastBlock(Sequence &sequence);
   void releaseFrom(Sequence &sequence, size_t firstBlock);
   bool mustCopyLastBlock(const Sequence &sequence) const;
   Status checkLayer(int64_t layer) const;
-  void writeToken(const uint8_t *keys, const uint8_t *values, int64_t slot, int64_t layer);
-  void readToken(uint8_t *keys, uint8_t *values, int64_t slot, int64_t layer) const;
+  /// Slots of the last `seqLen` tokens of a sequence, if nobody shares their blocks.
+  Status findLastSlots(SequenceId sequence, int64_t seqLen, std::vector<int32_t> &slots) const;
+  Status lookupLayers(const int32_t *blockIndices, const int32_t *seqLens, int64_t batchSize,
+                      void *outputKeys, void *outputValues, int64_t firstLayer,
+                      int64_t numLayers) const;
 
   Status status_;
   llmir_cache_layout layout_{};

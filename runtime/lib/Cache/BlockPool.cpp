@@ -1,0 +1,118 @@
+// BlockPool: counts and the free list. A block's generation rises when it is handed out, not when
+// it is released, so that a released block can be revived until somebody else gets it.
+
+#include "llmir/Cache/BlockPool.h"
+
+#include <string>
+
+namespace llmir {
+
+namespace {
+
+std::string describe(BlockId block) {
+  return "block " + std::to_string(block.index) + " (generation " +
+         std::to_string(block.generation) + ")";
+}
+
+} // namespace
+
+BlockPool::BlockPool(int32_t numBlocks) : blocks_(static_cast<size_t>(numBlocks)) {
+  for (int32_t index = 0; index < numBlocks; ++index)
+    linkLast(index);
+}
+
+StatusOr<BlockId> BlockPool::allocate() {
+  LLMIR_RETURN_IF_ERROR(checkFree(1));
+  int32_t index = firstFree_;
+  unlink(index);
+  Block &block = blocks_[static_cast<size_t>(index)];
+  block.useCount = 1;
+  ++block.generation;
+  return BlockId{index, block.generation};
+}
+
+Status BlockPool::checkFree(int64_t count) const {
+  if (count <= numFree_)
+    return Status::ok();
+  return resourceExhausted("block pool exhausted: need " + std::to_string(count) +
+                           (count == 1 ? " block, " : " blocks, ") + std::to_string(numFree_) +
+                           " free of " + std::to_string(numBlocks()));
+}
+
+Status BlockPool::retain(BlockId id) {
+  LLMIR_RETURN_IF_ERROR(checkCurrent(id));
+  Block &block = blocks_[static_cast<size_t>(id.index)];
+  if (block.useCount == 0)
+    return failedPrecondition("cannot retain " + describe(id) + ": it is free");
+  ++block.useCount;
+  return Status::ok();
+}
+
+Status BlockPool::release(BlockId id) {
+  LLMIR_RETURN_IF_ERROR(checkCurrent(id));
+  Block &block = blocks_[static_cast<size_t>(id.index)];
+  if (block.useCount == 0)
+    return failedPrecondition("cannot release " + describe(id) + ": it is free already");
+  if (--block.useCount == 0)
+    linkLast(id.index);
+  return Status::ok();
+}
+
+Status BlockPool::revive(BlockId id) {
+  LLMIR_RETURN_IF_ERROR(checkCurrent(id));
+  Block &block = blocks_[static_cast<size_t>(id.index)];
+  if (block.useCount != 0)
+    return failedPrecondition("cannot revive " + describe(id) + ": it has " +
+                              std::to_string(block.useCount) + " owners");
+  unlink(id.index);
+  block.useCount = 1;
+  return Status::ok();
+}
+
+StatusOr<int32_t> BlockPool::useCount(BlockId id) const {
+  LLMIR_RETURN_IF_ERROR(checkCurrent(id));
+  return blocks_[static_cast<size_t>(id.index)].useCount;
+}
+
+bool BlockPool::isLive(BlockId id) const {
+  return isIndexInUse(id.index) &&
+         blocks_[static_cast<size_t>(id.index)].generation == id.generation;
+}
+
+Status BlockPool::checkCurrent(BlockId id) const {
+  if (id.index < 0 || id.index >= numBlocks())
+    return invalidArgument("expected a block of 0 to " + std::to_string(numBlocks() - 1) +
+                           ", but got " + std::to_string(id.index));
+  uint32_t current = blocks_[static_cast<size_t>(id.index)].generation;
+  // Generation 0 is a block that was never handed out.
+  if (id.generation == current && current != 0)
+    return Status::ok();
+  return failedPrecondition("stale " + describe(id) + ": the block is now of generation " +
+                            std::to_string(current));
+}
+
+void BlockPool::unlink(int32_t index) {
+  Block &block = blocks_[static_cast<size_t>(index)];
+  int32_t &fromPrevious =
+      block.previous == none ? firstFree_ : blocks_[static_cast<size_t>(block.previous)].next;
+  int32_t &fromNext =
+      block.next == none ? lastFree_ : blocks_[static_cast<size_t>(block.next)].previous;
+  fromPrevious = block.next;
+  fromNext = block.previous;
+  block.previous = block.next = none;
+  --numFree_;
+}
+
+void BlockPool::linkLast(int32_t index) {
+  Block &block = blocks_[static_cast<size_t>(index)];
+  block.previous = lastFree_;
+  block.next = none;
+  if (lastFree_ == none)
+    firstFree_ = index;
+  else
+    blocks_[static_cast<size_t>(lastFree_)].next = index;
+  lastFree_ = index;
+  ++numFree_;
+}
+
+} // namespace llmir

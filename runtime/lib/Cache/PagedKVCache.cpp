@@ -1,0 +1,275 @@
+// PagedKVCache: construction, reservation and the life of sequences. Copying keys and values in and
+// out is in PagedKVCacheCopy.cpp.
+
+#include "llmir/Cache/PagedKVCache.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <string>
+
+namespace llmir {
+
+namespace {
+
+std::string describe(SequenceId sequence) {
+  return "sequence " + std::to_string(static_cast<int32_t>(sequence));
+}
+
+Status unknownSequence(SequenceId sequence) { return notFound("unknown " + describe(sequence)); }
+
+/// See the constructor: four full sequences, within a quarter of the memory, at least one sequence.
+int64_t defaultNumBlocks(const llmir_cache_layout &layout) {
+  int64_t memory = int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
+  int64_t perSequence = blocksForTokens(layout, layout.max_seq_len);
+  int64_t most = std::numeric_limits<int32_t>::max() / layout.block_size;
+  return std::min(
+      most, std::max(perSequence, std::min(4 * perSequence, memory / 4 / layout.block_stride)));
+}
+
+CacheParameters sameForKeysAndValues(int64_t numLayers, int64_t numHeads, int64_t headDim,
+                                     int64_t blockSize, int64_t maxSeqLen, ElementType type) {
+  CacheParameters parameters;
+  parameters.keyType = parameters.valueType = type;
+  parameters.numLayers = numLayers;
+  parameters.numKVHeads = numHeads;
+  parameters.keyHeadDim = parameters.valueHeadDim = headDim;
+  parameters.blockSize = blockSize;
+  parameters.maxSeqLen = maxSeqLen;
+  return parameters;
+}
+
+} // namespace
+
+PagedKVCache::PagedKVCache(int64_t numLayers, int64_t numHeads, int64_t headDim, int64_t blockSize,
+                           int64_t maxSeqLen, ElementType elementType,
+                           std::optional<int64_t> numBlocks)
+    : PagedKVCache(
+          sameForKeysAndValues(numLayers, numHeads, headDim, blockSize, maxSeqLen, elementType),
+          numBlocks) {}
+
+PagedKVCache::PagedKVCache(const CacheParameters &parameters, std::optional<int64_t> numBlocks) {
+  status_ = initialize(parameters, numBlocks).withContext("paged KV cache");
+}
+
+Status PagedKVCache::initialize(const CacheParameters &parameters,
+                                std::optional<int64_t> numBlocks) {
+  StatusOr<llmir_cache_layout> layout = makeCacheLayout(parameters);
+  if (!layout)
+    return layout.status();
+  layout_ = *layout;
+
+  int64_t count = numBlocks.value_or(defaultNumBlocks(layout_));
+  // A slot is block * block_size + offset in 32 bits; the pool's size fits an int64.
+  int64_t most = std::min(std::numeric_limits<int32_t>::max() / int64_t(layout_.block_size),
+                          std::numeric_limits<int64_t>::max() / layout_.block_stride);
+  if (count < 1 || count > most)
+    return invalidArgument("expected 1 to " + std::to_string(most) + " blocks, but got " +
+                           std::to_string(count));
+  StatusOr<HostMemory> memory =
+      HostMemory::allocate(static_cast<size_t>(count) * static_cast<size_t>(layout_.block_stride));
+  if (!memory)
+    return memory.status().withContext(std::to_string(count) + " blocks of " +
+                                       std::to_string(layout_.block_stride) + " bytes");
+  memory_ = *std::move(memory);
+  pool_ = BlockPool(static_cast<int32_t>(count));
+  return Status::ok();
+}
+
+void PagedKVCache::fail(Status status) {
+  if (status_.isOk())
+    status_ = std::move(status);
+}
+
+bool PagedKVCache::mustCopyLastBlock(const Sequence &sequence) const {
+  if (sequence.length % layout_.block_size == 0)
+    return false;
+  StatusOr<int32_t> owners = pool_.useCount(sequence.blocks.back());
+  return owners.isOk() && *owners > 1;
+}
+
+int64_t PagedKVCache::blocksNeeded(SequenceId id, int64_t tokens) const {
+  if (!status_.isOk() || tokens <= 0)
+    return 0;
+  auto found = sequences_.find(id);
+  if (found == sequences_.end())
+    return blocksForTokens(layout_, tokens);
+  const Sequence &sequence = found->second;
+  return blocksForTokens(layout_, sequence.length + tokens) -
+         static_cast<int64_t>(sequence.blocks.size()) + (mustCopyLastBlock(sequence) ? 1 : 0);
+}
+
+Status PagedKVCache::checkRequests(std::span<const AppendRequest> requests) {
+  int64_t blocks = 0;
+  scratchIds_.clear();
+  for (const AppendRequest &request : requests) {
+    if (request.tokens < 0)
+      return invalidArgument("expected 0 or more tokens for " + describe(request.sequence) +
+                             ", but got " + std::to_string(request.tokens));
+    auto found = sequences_.find(request.sequence);
+    int64_t length = found == sequences_.end() ? 0 : found->second.length;
+    if (request.tokens > layout_.max_seq_len - length)
+      return resourceExhausted(describe(request.sequence) + " is full: has " +
+                               std::to_string(length) + " tokens, cannot take " +
+                               std::to_string(request.tokens) + " more of at most " +
+                               std::to_string(layout_.max_seq_len));
+    blocks += blocksNeeded(request.sequence, request.tokens);
+    scratchIds_.push_back(request.sequence);
+  }
+  std::sort(scratchIds_.begin(), scratchIds_.end());
+  auto twice = std::adjacent_find(scratchIds_.begin(), scratchIds_.end());
+  if (twice != scratchIds_.end())
+    return invalidArgument("expected each sequence once, but got " + describe(*twice) + " twice");
+  return pool_.checkFree(blocks);
+}
+
+Status PagedKVCache::unshareLastBlock(Sequence &sequence) {
+  StatusOr<BlockId> copy = pool_.allocate();
+  if (!copy)
+    return copy.status();
+  BlockId &last = sequence.blocks.back();
+  std::memcpy(base() + copy->index * layout_.block_stride,
+              base() + last.index * layout_.block_stride,
+              static_cast<size_t>(layout_.block_stride));
+  LLMIR_RETURN_IF_ERROR(pool_.release(last));
+  last = *copy;
+  return Status::ok();
+}
+
+Status PagedKVCache::extend(Sequence &sequence, int64_t tokens) {
+  if (tokens == 0)
+    return Status::ok();
+  if (mustCopyLastBlock(sequence))
+    LLMIR_RETURN_IF_ERROR(unshareLastBlock(sequence));
+  auto wanted = static_cast<size_t>(blocksForTokens(layout_, sequence.length + tokens));
+  while (sequence.blocks.size() < wanted) {
+    StatusOr<BlockId> block = pool_.allocate();
+    if (!block)
+      return block.status();
+    sequence.blocks.push_back(*block);
+  }
+  sequence.length += tokens;
+  return Status::ok();
+}
+
+Status PagedKVCache::reserve(std::span<const AppendRequest> requests, CacheStepTables &tables) {
+  LLMIR_RETURN_IF_ERROR(status_);
+  LLMIR_RETURN_IF_ERROR(checkRequests(requests));
+  // From here on nothing can fail: the blocks are there.
+  tables.slots.clear();
+  size_t stride = 1;
+  for (const AppendRequest &request : requests) {
+    Sequence &sequence = sequences_[request.sequence];
+    int64_t start = sequence.length;
+    LLMIR_RETURN_IF_ERROR(extend(sequence, request.tokens));
+    for (int64_t position = start; position < sequence.length; ++position) {
+      BlockId block = sequence.blocks[static_cast<size_t>(position / layout_.block_size)];
+      tables.slots.push_back(block.index * layout_.block_size +
+                             static_cast<int32_t>(position % layout_.block_size));
+    }
+    stride = std::max(stride, sequence.blocks.size());
+  }
+  tables.tableStride = static_cast<int64_t>(stride);
+  tables.table.assign(requests.size() * stride, 0);
+  for (size_t row = 0; row < requests.size(); ++row)
+    LLMIR_RETURN_IF_ERROR(
+        copyBlockTable(requests[row].sequence, {tables.table.data() + row * stride, stride}));
+  return Status::ok();
+}
+
+void PagedKVCache::releaseFrom(Sequence &sequence, size_t firstBlock) {
+  // The last block first: the start of a sequence is what another one may share again, so it
+  // should be the last to be handed out.
+  while (sequence.blocks.size() > firstBlock) {
+    if (Status status = pool_.release(sequence.blocks.back()); !status.isOk())
+      fail(status.withContext("block table"));
+    sequence.blocks.pop_back();
+  }
+}
+
+Status PagedKVCache::truncate(SequenceId id, int64_t length) {
+  LLMIR_RETURN_IF_ERROR(status_);
+  auto found = sequences_.find(id);
+  if (found == sequences_.end())
+    return unknownSequence(id);
+  Sequence &sequence = found->second;
+  if (length < 0 || length > sequence.length)
+    return invalidArgument("expected a length of 0 to " + std::to_string(sequence.length) +
+                           " for " + describe(id) + ", but got " + std::to_string(length));
+  releaseFrom(sequence, static_cast<size_t>(blocksForTokens(layout_, length)));
+  sequence.length = length;
+  return status_;
+}
+
+Status PagedKVCache::freeSequence(SequenceId id) {
+  LLMIR_RETURN_IF_ERROR(status_);
+  auto found = sequences_.find(id);
+  if (found == sequences_.end())
+    return unknownSequence(id);
+  releaseFrom(found->second, 0);
+  sequences_.erase(found);
+  return status_;
+}
+
+Status PagedKVCache::fork(SequenceId parent, SequenceId child) {
+  LLMIR_RETURN_IF_ERROR(status_);
+  auto found = sequences_.find(parent);
+  if (found == sequences_.end())
+    return unknownSequence(parent);
+  if (contains(child))
+    return failedPrecondition("cannot fork into " + describe(child) + ": it exists");
+  Sequence copy = found->second;
+  for (BlockId block : copy.blocks)
+    LLMIR_RETURN_IF_ERROR(pool_.retain(block));
+  sequences_.emplace(child, std::move(copy));
+  return Status::ok();
+}
+
+StatusOr<int64_t> PagedKVCache::length(SequenceId id) const {
+  LLMIR_RETURN_IF_ERROR(status_);
+  auto found = sequences_.find(id);
+  if (found == sequences_.end())
+    return unknownSequence(id);
+  return found->second.length;
+}
+
+StatusOr<std::span<const BlockId>> PagedKVCache::blocks(SequenceId id) const {
+  LLMIR_RETURN_IF_ERROR(status_);
+  auto found = sequences_.find(id);
+  if (found == sequences_.end())
+    return unknownSequence(id);
+  return std::span<const BlockId>(found->second.blocks);
+}
+
+StatusOr<int32_t> PagedKVCache::slot(SequenceId id, int64_t position) const {
+  LLMIR_RETURN_IF_ERROR(status_);
+  auto found = sequences_.find(id);
+  if (found == sequences_.end())
+    return unknownSequence(id);
+  const Sequence &sequence = found->second;
+  if (position < 0 || position >= sequence.length)
+    return invalidArgument("expected a position below " + std::to_string(sequence.length) + " in " +
+                           describe(id) + ", but got " + std::to_string(position));
+  BlockId block = sequence.blocks[static_cast<size_t>(position / layout_.block_size)];
+  return block.index * layout_.block_size + static_cast<int32_t>(position % layout_.block_size);
+}
+
+Status PagedKVCache::copyBlockTable(SequenceId id, std::span<int32_t> row) const {
+  LLMIR_RETURN_IF_ERROR(status_);
+  auto found = sequences_.find(id);
+  if (found == sequences_.end())
+    return unknownSequence(id);
+  const std::vector<BlockId> &blocks = found->second.blocks;
+  if (blocks.size() > row.size())
+    return invalidArgument("expected a table row of at least " + std::to_string(blocks.size()) +
+                           " blocks for " + describe(id) + ", but got " +
+                           std::to_string(row.size()));
+  auto rest = std::transform(blocks.begin(), blocks.end(), row.begin(),
+                             [](BlockId block) { return block.index; });
+  std::fill(rest, row.end(), 0);
+  return Status::ok();
+}
+
+} // namespace llmir

@@ -70,7 +70,7 @@ private:
   LoadedModel();
   Status loadCode(const std::string &path);
   Status loadSections(const std::string &path, const LoadOptions &options);
-  Status copyWeights(std::span<const uint8_t> source, const LoadOptions &options);
+  Status loadWeights(const LoadOptions &options);
 
   std::unique_ptr<File> file_;
   Manifest manifest_;

@@ -1,0 +1,151 @@
+// Making, extending and reading paged KV caches.
+
+#ifndef LLMIR_DIALECT_LLM_IR_KVCACHEOPS_TD
+#define LLMIR_DIALECT_LLM_IR_KVCACHEOPS_TD
+
+include "llmir/Dialect/LLM/IR/LLMOpBase.td"
+
+def LLM_OpGroupKVCache : OpDocGroup {
+  let summary = "KV cache";
+  let description = [{
+    Ops on `!llm.paged_kv_cache`. `append_kv` and `store_kv` consume their cache and give the next
+    one. Keys and values belong to one layer: the attribute `layer` (default 0) or the operand in
+    `layer(...)` says to which.
+  }];
+}
+
+let opDocGroup = LLM_OpGroupKVCache in {
+
+def LLM_CreateKVCacheOp : LLM_Op<"create_kv_cache"> {
+  let summary = "Make an empty cache of a number of blocks";
+  let description = [{
+    ```mlir
+    func.func @f(%blocks: index) -> !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096> {
+      %kv = llm.create_kv_cache %blocks : !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+      return %kv : !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+    }
+    ```
+  }];
+  let arguments = (ins Index:$num_blocks);
+  let results = (outs Res<LLM_PagedKVCache, "", [LLM_AllocatesCache]>:$cache);
+  let assemblyFormat = "$num_blocks attr-dict `:` type($cache)";
+}
+
+def LLM_AppendKVOp : LLM_Op<"append_kv", [
+    DeclareOpInterfaceMethods<InferTypeOpInterface>,
+    DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
+  let summary = "Append tokens to sequences, making room for them";
+  let description = [{
+    Appends `tokens` tokens to each of `batch` sequences, named by `seq_ids`. Keys and values are
+    [batch, tokens, heads, head size], or [batch, heads, head size] for one token each. Consumes
+    `cache`. The second result, [batch, tokens], is the block in which each token lies; the table
+    that attention reads comes from `llm.block_table`.
+
+    ```mlir
+    !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+    func.func @f(%kv0: !kv, %k: tensor<2x1x16x64xf16>, %v: tensor<2x1x16x64xf16>,
+                 %seqs: tensor<2xi32>) -> !kv {
+      %kv1, %blocks = llm.append_kv %kv0, %k, %v, %seqs
+          {block_size = 16 : i32, max_seq_len = 4096 : i32}
+          : (!kv, tensor<2x1x16x64xf16>, tensor<2x1x16x64xf16>, tensor<2xi32>)
+          -> (!kv, tensor<2x1xi32>)
+      return %kv1 : !kv
+    }
+    ```
+  }];
+  let arguments = (ins
+    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache, LLM_WritesCache]>:$cache, LLM_AnyKVTensor:$keys,
+    LLM_AnyKVTensor:$values, LLM_Indices:$seq_ids, Optional<Index>:$layer_index,
+    I32Attr:$block_size, I32Attr:$max_seq_len, DefaultValuedAttr<I32Attr, "0">:$layer);
+  let results = (outs LLM_PagedKVCache:$new_cache, LLM_IndexTable:$block_indices);
+  let assemblyFormat = [{
+    $cache `,` $keys `,` $values `,` $seq_ids (`layer` `(` $layer_index^ `)`)?
+    `` custom<OrderedAttributes>(attr-dict) `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
+def LLM_StoreKVOp : LLM_Op<"store_kv", [
+    AllTypesMatch<["cache", "new_cache"]>,
+    DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
+  let summary = "Write keys and values into slots that the scheduler chose";
+  let description = [{
+    Writes row i of `keys` and `values`, [tokens, heads, head size], into slot `slots[i]` =
+    block * block size + offset of the layer; a negative slot is skipped. Consumes `cache`.
+
+    ```mlir
+    !kv = !llm.paged_kv_cache<f16, 30, 3, 64, 16, 8192>
+    func.func @f(%kv0: !kv, %k: tensor<?x3x64xf32>, %v: tensor<?x3x64xf32>, %slots: tensor<?xi32>,
+                 %i: index) -> !kv {
+      %kv1 = llm.store_kv %kv0, %k, %v, %slots {layer = 7 : i32}
+          : (!kv, tensor<?x3x64xf32>, tensor<?x3x64xf32>, tensor<?xi32>) -> !kv
+      %kv2 = llm.store_kv %kv1, %k, %v, %slots layer(%i)
+          : (!kv, tensor<?x3x64xf32>, tensor<?x3x64xf32>, tensor<?xi32>, index) -> !kv
+      return %kv2 : !kv
+    }
+    ```
+  }];
+  let arguments = (ins
+    Arg<LLM_PagedKVCache, "", [LLM_WritesCache]>:$cache, LLM_KVTensor:$keys, LLM_KVTensor:$values,
+    LLM_Indices:$slots, Optional<Index>:$layer_index, DefaultValuedAttr<I32Attr, "0">:$layer);
+  let results = (outs LLM_PagedKVCache:$new_cache);
+  let assemblyFormat = [{
+    $cache `,` $keys `,` $values `,` $slots (`layer` `(` $layer_index^ `)`)?
+    `` custom<OrderedAttributes>(attr-dict) `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
+def LLM_LookupKVOp : LLM_Op<"lookup_kv"> {
+  let summary = "Read the keys and values of sequences";
+  let description = [{
+    Gathers the first `seq_lens[s]` keys and values of each sequence s through its row of the block
+    table, as [batch, tokens, heads, head size]; what lies past a sequence's end is zero.
+
+    ```mlir
+    !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+    func.func @f(%kv: !kv, %table: tensor<2x128xi32>, %lens: tensor<2xi32>)
+        -> tensor<2x?x16x64xf16> {
+      %k, %v = llm.lookup_kv %kv, %table, %lens {layer = 3 : i32}
+          : (!kv, tensor<2x128xi32>, tensor<2xi32>)
+          -> (tensor<2x?x16x64xf16>, tensor<2x?x16x64xf16>)
+      return %k : tensor<2x?x16x64xf16>
+    }
+    ```
+  }];
+  let arguments = (ins
+    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache]>:$cache, LLM_IndexTable:$block_table,
+    LLM_Indices:$seq_lens, Optional<Index>:$layer_index, DefaultValuedAttr<I32Attr, "0">:$layer);
+  let results = (outs LLM_PaddedKVTensor:$keys, LLM_PaddedKVTensor:$values);
+  let assemblyFormat = [{
+    $cache `,` $block_table `,` $seq_lens (`layer` `(` $layer_index^ `)`)?
+    `` custom<OrderedAttributes>(attr-dict) `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
+def LLM_BlockTableOp : LLM_Op<"block_table"> {
+  let summary = "List the blocks of sequences in order of position";
+  let description = [{
+    Row s of the result lists the blocks of sequence `seq_ids[s]`; entries past its end are 0.
+
+    ```mlir
+    !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+    func.func @f(%kv: !kv, %seqs: tensor<2xi32>) -> tensor<2x128xi32> {
+      %table = llm.block_table %kv, %seqs : (!kv, tensor<2xi32>) -> tensor<2x128xi32>
+      return %table : tensor<2x128xi32>
+    }
+    ```
+  }];
+  let arguments = (ins
+    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache]>:$cache, LLM_Indices:$seq_ids);
+  let results = (outs LLM_IndexTable:$table);
+  let assemblyFormat = [{
+    $cache `,` $seq_ids attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
+} // opDocGroup
+
+#endif // LLMIR_DIALECT_LLM_IR_KVCACHEOPS_TD

@@ -1,0 +1,37 @@
+// What all op families of the `llm` dialect share: base classes, operand types, the cache resource.
+
+#ifndef LLMIR_DIALECT_LLM_IR_LLMOPBASE_TD
+#define LLMIR_DIALECT_LLM_IR_LLMOPBASE_TD
+
+include "llmir/Dialect/LLM/IR/LLMInterfaces.td"
+include "llmir/Dialect/LLM/IR/LLMTypes.td"
+include "mlir/IR/CommonTypeConstraints.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class LLM_Op<string mnemonic, list<Trait> traits = []> : Op<LLM_Dialect, mnemonic, traits>;
+
+/// An op that refers to weights by name; its uses are verified against the module's symbols.
+class LLM_WeightUserOp<string mnemonic, list<Trait> traits = []>
+    : LLM_Op<mnemonic, !listconcat(traits, [
+        Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>])>;
+
+// Effects on caches are on one resource, so that reads stay between the writes around them.
+def LLM_KVCacheResource : Resource<"::mlir::llm::KVCacheResource">;
+def LLM_ReadsCache : MemRead<LLM_KVCacheResource>;
+def LLM_WritesCache : MemWrite<LLM_KVCacheResource>;
+def LLM_AllocatesCache : MemAlloc<LLM_KVCacheResource>;
+
+def LLM_CacheFloat : AnyTypeOf<[F32, F16, BF16], "f32, f16 or bf16">;
+
+def LLM_Indices : 1DTensorOf<[I32]>;
+def LLM_IndexTable : 2DTensorOf<[I32]>;
+def LLM_FeatureTensor : TensorRankOf<[F32], [2]>;
+def LLM_ActivationTensor : TensorRankOf<[F32], [2, 3]>;
+def LLM_HeadsTensor : TensorRankOf<[F32], [3]>;
+def LLM_KVTensor : TensorRankOf<[F32, F16, BF16], [3]>;
+def LLM_PaddedKVTensor : TensorRankOf<[F32, F16, BF16], [4]>;
+def LLM_AnyKVTensor : TensorRankOf<[F32, F16, BF16], [3, 4]>;
+
+#endif // LLMIR_DIALECT_LLM_IR_LLMOPBASE_TD

@@ -1,0 +1,22 @@
+// Passes over the `llm` dialect: constructors, options and registration.
+
+#ifndef LLMIR_DIALECT_LLM_TRANSFORMS_PASSES_H
+#define LLMIR_DIALECT_LLM_TRANSFORMS_PASSES_H
+
+#include "mlir/Pass/Pass.h"
+#include "llvm/Support/CommandLine.h"
+
+namespace mlir::llm {
+
+/// The type in which matrix ops multiply their activations.
+enum class ActivationType { F32, BF16, I8 };
+
+#define GEN_PASS_DECL
+#include "llmir/Dialect/LLM/Transforms/Passes.h.inc"
+
+#define GEN_PASS_REGISTRATION
+#include "llmir/Dialect/LLM/Transforms/Passes.h.inc"
+
+} // namespace mlir::llm
+
+#endif // LLMIR_DIALECT_LLM_TRANSFORMS_PASSES_H

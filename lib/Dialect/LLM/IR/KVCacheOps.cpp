@@ -1,0 +1,144 @@
+// Verification and inference of the ops that make, extend and read caches.
+
+#include "CacheAssembly.h"
+#include "VerifyHelpers.h"
+
+using namespace mlir;
+using namespace mlir::llm;
+
+#define GET_OP_CLASSES
+#include "llmir/Dialect/LLM/IR/KVCacheOps.cpp.inc"
+
+static RankedTensorType getTensorType(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+/// Keys and values against each other and the cache: the leading dimensions are the same, and the
+/// last two are heads and channels.
+static LogicalResult verifyKeysAndValues(Operation *op, PagedKVCacheType cache, Value keys,
+                                         Value values) {
+  RankedTensorType keyType = getTensorType(keys);
+  RankedTensorType valueType = getTensorType(values);
+  // (KV-3)
+  int64_t rank = keyType.getRank();
+  if (valueType.getRank() != rank)
+    return op->emitOpError("expected 'values' to have the rank of 'keys', ")
+           << rank << ", but got " << valueType.getRank();
+  // (KV-4)
+  if (keyType.getElementType() != valueType.getElementType())
+    return op->emitOpError("expected 'values' to have the element type of 'keys', ")
+           << keyType.getElementType() << ", but got " << valueType.getElementType();
+  // (KV-5)
+  for (int64_t dim = 0; dim < rank - 2; ++dim)
+    if (failed(verifyDim(op, "values", values, dim, keyType.getDimSize(dim), "that of 'keys',")))
+      return failure();
+  // (KV-6)
+  StringRef heads = "the cache's number of KV heads";
+  if (failed(verifyDim(op, "keys", keys, rank - 2, cache.getNumKVHeads(), heads)) ||
+      failed(verifyDim(op, "values", values, rank - 2, cache.getNumKVHeads(), heads)))
+    return failure();
+  // (KV-7)
+  if (failed(verifyDim(op, "keys", keys, rank - 1, cache.getHeadDim(), "the cache's head size")))
+    return failure();
+  return verifyDim(op, "values", values, rank - 1, cache.getValueHeadDim(),
+                   "the cache's value head size");
+}
+
+//===----------------------------------------------------------------------===//
+// AppendKVOp
+//===----------------------------------------------------------------------===//
+
+OpOperand &AppendKVOp::getConsumedCache() { return getCacheMutable(); }
+
+LogicalResult AppendKVOp::inferReturnTypes(MLIRContext *context, std::optional<Location>,
+                                           ValueRange operands, DictionaryAttr, OpaqueProperties,
+                                           RegionRange, SmallVectorImpl<Type> &types) {
+  if (operands.size() < 2)
+    return failure();
+  auto keys = dyn_cast<RankedTensorType>(operands[1].getType());
+  if (!keys || (keys.getRank() != 3 && keys.getRank() != 4))
+    return failure();
+  int64_t tokens = keys.getRank() == 4 ? keys.getDimSize(1) : 1;
+  types.push_back(operands[0].getType());
+  types.push_back(
+      RankedTensorType::get({keys.getDimSize(0), tokens}, IntegerType::get(context, 32)));
+  return success();
+}
+
+LogicalResult AppendKVOp::verify() {
+  PagedKVCacheType cache = getCache().getType();
+  // (KV-8)
+  if (static_cast<int32_t>(getBlockSize()) != cache.getBlockSize())
+    return emitOpError("expected 'block_size' to be the cache's, ")
+           << cache.getBlockSize() << ", but got " << static_cast<int32_t>(getBlockSize());
+  // (KV-9)
+  if (static_cast<int32_t>(getMaxSeqLen()) != cache.getMaxSeqLen())
+    return emitOpError("expected 'max_seq_len' to be the cache's, ")
+           << cache.getMaxSeqLen() << ", but got " << static_cast<int32_t>(getMaxSeqLen());
+  if (failed(verifyLayer(*this, cache, static_cast<int32_t>(getLayer()), getLayerIndex())) ||
+      failed(verifyKeysAndValues(*this, cache, getKeys(), getValues())))
+    return failure();
+  // (KV-10)
+  return verifyDim(*this, "seq_ids", getSeqIds(), 0, getTensorType(getKeys()).getDimSize(0),
+                   "the batch size of 'keys',");
+}
+
+//===----------------------------------------------------------------------===//
+// StoreKVOp
+//===----------------------------------------------------------------------===//
+
+OpOperand &StoreKVOp::getConsumedCache() { return getCacheMutable(); }
+
+LogicalResult StoreKVOp::verify() {
+  PagedKVCacheType cache = getCache().getType();
+  if (failed(verifyLayer(*this, cache, static_cast<int32_t>(getLayer()), getLayerIndex())) ||
+      failed(verifyKeysAndValues(*this, cache, getKeys(), getValues())))
+    return failure();
+  // (KV-11)
+  return verifyDim(*this, "slots", getSlots(), 0, getTensorType(getKeys()).getDimSize(0),
+                   "the number of tokens of 'keys',");
+}
+
+//===----------------------------------------------------------------------===//
+// LookupKVOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult LookupKVOp::verify() {
+  PagedKVCacheType cache = getCache().getType();
+  if (failed(verifyLayer(*this, cache, static_cast<int32_t>(getLayer()), getLayerIndex())))
+    return failure();
+  // (KV-12)
+  if (failed(verifyDim(*this, "block_table", getBlockTable(), 0,
+                       getTensorType(getSeqLens()).getDimSize(0), "the number of sequences")))
+    return failure();
+  if (failed(verifyKeysAndValues(*this, cache, getKeys(), getValues())))
+    return failure();
+  // (KV-13)
+  if (failed(verifyDim(*this, "keys", getKeys(), 0, getTensorType(getSeqLens()).getDimSize(0),
+                       "the number of sequences")))
+    return failure();
+  // (KV-14)
+  Type element = getTensorType(getKeys()).getElementType();
+  if (element != cache.getElementType())
+    return emitOpError("expected results of the cache's element type ")
+           << cache.getElementType() << ", but got " << element;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// BlockTableOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult BlockTableOp::verify() {
+  // (KV-15)
+  if (failed(verifyDim(*this, "table", getTable(), 0, getTensorType(getSeqIds()).getDimSize(0),
+                       "the number of sequences")))
+    return failure();
+  // (KV-16)
+  int64_t blocks = getTensorType(getTable()).getDimSize(1);
+  int64_t limit = getCache().getType().getMaxBlocksPerSequence();
+  if (!ShapedType::isDynamic(blocks) && (blocks < 1 || blocks > limit))
+    return emitOpError("expected the table to have 1 to ")
+           << limit << " columns, the most blocks of a sequence, but got " << blocks;
+  return success();
+}

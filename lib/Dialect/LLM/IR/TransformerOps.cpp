@@ -1,0 +1,226 @@
+// Verification and inference of the transformer ops.
+
+#include "VerifyHelpers.h"
+
+using namespace mlir;
+using namespace mlir::llm;
+
+#define GET_OP_CLASSES
+#include "llmir/Dialect/LLM/IR/TransformerOps.cpp.inc"
+
+static RankedTensorType getTensorType(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+//===----------------------------------------------------------------------===//
+// EmbeddingOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult EmbeddingOp::verify() {
+  // (EMB-1)
+  return verifyDim(*this, "output", getOutput(), 0, getTensorType(getTokens()).getDimSize(0),
+                   "the number of tokens");
+}
+
+LogicalResult EmbeddingOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  WeightOp weight = lookupMatrixOrEmit(*this, "weight", getWeightAttr(),
+                                       getNumFeatures(getTensorType(getOutput())), symbolTable);
+  if (!weight)
+    return failure();
+  // (EMB-2)
+  if (weight.getNumSources() != 1)
+    return emitOpError("expected 'weight' to have one source, but got ") << weight.getNumSources();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// RMSNormOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult RMSNormOp::verify() {
+  // (NORM-1)
+  if (!(getEpsilon().convertToDouble() >= 0))
+    return emitOpError("expected 'epsilon' not to be negative, but got ")
+           << getEpsilon().convertToDouble();
+  return success();
+}
+
+LogicalResult RMSNormOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  return verifyVector(*this, "weight", getWeightAttr(), getNumFeatures(getTensorType(getInput())),
+                      symbolTable);
+}
+
+//===----------------------------------------------------------------------===//
+// LinearOp
+//===----------------------------------------------------------------------===//
+
+void LinearOp::build(OpBuilder &builder, OperationState &state, TypeRange outputs, Value input,
+                     FlatSymbolRefAttr weight) {
+  build(builder, state, outputs, input, /*residual=*/Value(), weight.getValue(),
+        /*bias=*/FlatSymbolRefAttr(), /*norm_weight=*/FlatSymbolRefAttr(),
+        /*norm_epsilon=*/FloatAttr(), Epilogue::None, /*activation_type=*/TypeAttr());
+}
+
+LogicalResult LinearOp::verify() {
+  // (LIN-1)
+  if (getOutputs().empty())
+    return emitOpError("expected at least one result");
+  // (LIN-2)
+  int64_t tokens = getTensorType(getInput()).getDimSize(0);
+  for (Value output : getOutputs())
+    if (failed(verifyDim(*this, "outputs", output, 0, tokens, "the number of tokens")))
+      return failure();
+  if (failed(verifyFusedNorm(*this, getNormWeightAttr(), getNormEpsilonAttr())) ||
+      failed(verifyActivationType(*this, getActivationType(),
+                                  getNumFeatures(getTensorType(getInput())))))
+    return failure();
+  // (LIN-3)
+  if (getEpilogue() == Epilogue::SwiGLU && getOutputs().size() != 1)
+    return emitOpError("expected one result with epilogue swiglu, but got ") << getOutputs().size();
+  if (!getResidual())
+    return success();
+  // (LIN-4)
+  if (getOutputs().size() != 1)
+    return emitOpError("expected one result with a residual, but got ") << getOutputs().size();
+  // (LIN-5)
+  if (getResidual().getType() != getOutputs().front().getType())
+    return emitOpError("expected the residual to have the result's type ")
+           << getOutputs().front().getType() << ", but got " << getResidual().getType();
+  return success();
+}
+
+/// The sources of the weight against the results and the epilogue.
+static LogicalResult verifySources(LinearOp op, WeightOp weight) {
+  int64_t sources = weight.getNumSources();
+  bool interleaved = weight.getArrangement() == Arrangement::Interleave;
+  if (op.getEpilogue() == Epilogue::SwiGLU) {
+    // (LIN-6)
+    if (sources != 2 || !interleaved)
+      return op.emitOpError("expected a weight of 2 interleaved sources with epilogue swiglu, but ")
+             << op.getWeightAttr() << " has " << sources
+             << (interleaved ? " interleaved" : " concatenated");
+    return success();
+  }
+  // (LIN-7)
+  if (interleaved)
+    return op.emitOpError("expected a weight of concatenated sources without epilogue swiglu, but ")
+           << op.getWeightAttr() << " is interleaved";
+  // (LIN-8)
+  if (sources != static_cast<int64_t>(op.getOutputs().size()))
+    return op.emitOpError("expected one result for each of the ")
+           << sources << " sources of " << op.getWeightAttr() << ", but got "
+           << op.getOutputs().size();
+  return success();
+}
+
+LogicalResult LinearOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  int64_t inputFeatures = getNumFeatures(getTensorType(getInput()));
+  WeightOp weight =
+      lookupMatrixOrEmit(*this, "weight", getWeightAttr(), inputFeatures, symbolTable);
+  if (!weight || failed(verifySources(*this, weight)))
+    return failure();
+  if (getNormWeightAttr() &&
+      failed(verifyVector(*this, "norm_weight", getNormWeightAttr(), inputFeatures, symbolTable)))
+    return failure();
+  if (getBiasAttr() &&
+      failed(verifyVector(*this, "bias", getBiasAttr(), weight.getRows(), symbolTable)))
+    return failure();
+  // (LIN-9)
+  int64_t features = 0;
+  for (Value output : getOutputs()) {
+    int64_t count = getNumFeatures(getTensorType(output));
+    if (ShapedType::isDynamic(count))
+      return success();
+    features += count;
+  }
+  int64_t expected = getEpilogue() == Epilogue::SwiGLU ? weight.getRows() / 2 : weight.getRows();
+  if (features != expected)
+    return emitOpError("expected results with ")
+           << expected << " features in all, as " << getWeightAttr() << " with " << weight.getRows()
+           << " rows gives, but got " << features;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// RopeOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult RopeOp::inferReturnTypes(MLIRContext *, std::optional<Location>, ValueRange operands,
+                                       DictionaryAttr, OpaqueProperties, RegionRange,
+                                       SmallVectorImpl<Type> &types) {
+  if (operands.empty())
+    return failure();
+  llvm::append_range(types, operands.drop_back().getTypes());
+  return success();
+}
+
+LogicalResult RopeOp::verify() {
+  // (ROPE-1)
+  if (getInputs().empty())
+    return emitOpError("expected at least one input");
+  // (ROPE-2)
+  int64_t rotaryDim = static_cast<int32_t>(getRotaryDim());
+  if (rotaryDim < 2 || rotaryDim % 2 != 0)
+    return emitOpError("expected 'rotary_dim' to be even and positive, but got ") << rotaryDim;
+  // (ROPE-3)
+  if (!(getTheta().convertToDouble() > 0))
+    return emitOpError("expected 'theta' to be positive, but got ") << getTheta().convertToDouble();
+  int64_t tokens = getTensorType(getPositions()).getDimSize(0);
+  for (Value input : getInputs()) {
+    // (ROPE-4)
+    int64_t headDim = getTensorType(input).getDimSize(2);
+    if (!ShapedType::isDynamic(headDim) && rotaryDim > headDim)
+      return emitOpError("expected 'rotary_dim' to be at most the head size ")
+             << headDim << ", but got " << rotaryDim;
+    // (ROPE-5)
+    if (failed(verifyDim(*this, "inputs", input, 0, tokens, "the number of positions")))
+      return failure();
+  }
+  return success();
+}
+
+LogicalResult RopeOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  if (!getFrequencyFactorsAttr())
+    return success();
+  return verifyVector(*this, "frequency_factors", getFrequencyFactorsAttr(), getRotaryDim() / 2,
+                      symbolTable);
+}
+
+//===----------------------------------------------------------------------===//
+// LogitsOp
+//===----------------------------------------------------------------------===//
+
+void LogitsOp::build(OpBuilder &builder, OperationState &state, Type output, Value input,
+                     Value rows, FlatSymbolRefAttr weight) {
+  build(builder, state, output, input, rows, weight, /*norm_weight=*/FlatSymbolRefAttr(),
+        /*norm_epsilon=*/FloatAttr(), /*activation_type=*/TypeAttr());
+}
+
+LogicalResult LogitsOp::verify() {
+  // (LOG-1)
+  if (failed(verifyDim(*this, "output", getOutput(), 0, getTensorType(getRows()).getDimSize(0),
+                       "the number of rows")))
+    return failure();
+  if (failed(verifyFusedNorm(*this, getNormWeightAttr(), getNormEpsilonAttr())))
+    return failure();
+  return verifyActivationType(*this, getActivationType(),
+                              getNumFeatures(getTensorType(getInput())));
+}
+
+LogicalResult LogitsOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  int64_t inputFeatures = getNumFeatures(getTensorType(getInput()));
+  WeightOp weight =
+      lookupMatrixOrEmit(*this, "weight", getWeightAttr(), inputFeatures, symbolTable);
+  if (!weight)
+    return failure();
+  // (LOG-2)
+  if (weight.getNumSources() != 1)
+    return emitOpError("expected 'weight' to have one source, but got ") << weight.getNumSources();
+  // (LOG-3)
+  if (failed(verifyDim(*this, "output", getOutput(), 1, weight.getRows(),
+                       "the number of rows of 'weight',")))
+    return failure();
+  if (!getNormWeightAttr())
+    return success();
+  return verifyVector(*this, "norm_weight", getNormWeightAttr(), inputFeatures, symbolTable);
+}

@@ -5,18 +5,21 @@
 using namespace mlir;
 using namespace mlir::llm;
 
+/// The order in which the documentation shows the attributes of cache ops.
+static constexpr StringLiteral kOrder[] = {"block_size", "max_seq_len", "num_heads",
+                                           "head_dim",   "scale",       "layer"};
+
 ParseResult llm::parseOrderedAttributes(OpAsmParser &parser, NamedAttrList &attributes) {
   return parser.parseOptionalAttrDict(attributes);
 }
 
-void llm::printOrderedAttributes(OpAsmPrinter &printer, Operation *op, DictionaryAttr attributes) {
+void llm::printOrderedAttributes(OpAsmPrinter &printer, Operation *, DictionaryAttr attributes) {
   SmallVector<NamedAttribute> ordered;
-  ArrayRef<StringAttr> declared = op->getName().getAttributeNames();
-  for (StringAttr name : declared)
-    if (Attribute value = attributes.get(name))
-      ordered.emplace_back(name, value);
+  for (StringRef name : kOrder)
+    if (std::optional<NamedAttribute> attribute = attributes.getNamed(name))
+      ordered.push_back(*attribute);
   for (NamedAttribute attribute : attributes)
-    if (!llvm::is_contained(declared, attribute.getName()))
+    if (!llvm::is_contained(kOrder, attribute.getName().getValue()))
       ordered.push_back(attribute);
 
   SmallVector<StringRef> elided = {"operandSegmentSizes"};

@@ -10,8 +10,8 @@ namespace mlir::llm {
 /// Parses an attribute dictionary, in any order.
 ParseResult parseOrderedAttributes(OpAsmParser &parser, NamedAttrList &attributes);
 
-/// Prints an attribute dictionary in the order in which the op declares its attributes, then the
-/// others; a `layer` of 0, the default, is left out.
+/// Prints an attribute dictionary in the order of the documentation, then what is not listed there;
+/// a `layer` of 0, the default, is left out.
 void printOrderedAttributes(OpAsmPrinter &printer, Operation *op, DictionaryAttr attributes);
 
 } // namespace mlir::llm

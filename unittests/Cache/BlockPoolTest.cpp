@@ -1,0 +1,129 @@
+// BlockPool: exhaustion, order of reuse, owners, stale ids, and a seeded random run against sets.
+
+#include "llmir/Cache/BlockPool.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+using namespace llmir;
+
+TEST(BlockPoolTest, HandsOutEveryBlockThenIsExhausted) {
+  BlockPool pool(3);
+  for (int32_t i = 0; i < 3; ++i)
+    EXPECT_EQ((*pool.allocate()).index, i);
+  StatusOr<BlockId> fourth = pool.allocate();
+  ASSERT_FALSE(fourth.isOk());
+  EXPECT_EQ(fourth.status().code(), StatusCode::ResourceExhausted);
+  EXPECT_EQ(fourth.status().message(), "block pool exhausted: need 1 block, 0 free of 3");
+  EXPECT_EQ(pool.checkFree(2).message(), "block pool exhausted: need 2 blocks, 0 free of 3");
+}
+
+TEST(BlockPoolTest, ReusesTheBlockReleasedLongestAgo) {
+  BlockPool pool(3);
+  BlockId a = *pool.allocate(), b = *pool.allocate(), c = *pool.allocate();
+  ASSERT_TRUE(pool.release(b).isOk());
+  ASSERT_TRUE(pool.release(c).isOk());
+  ASSERT_TRUE(pool.release(a).isOk());
+  EXPECT_EQ((*pool.allocate()).index, b.index);
+  EXPECT_EQ((*pool.allocate()).index, c.index);
+  EXPECT_EQ((*pool.allocate()).index, a.index);
+}
+
+TEST(BlockPoolTest, CountsOwnersAndRefusesToFreeTwice) {
+  BlockPool pool(2);
+  BlockId block = *pool.allocate();
+  ASSERT_TRUE(pool.retain(block).isOk());
+  EXPECT_EQ(*pool.useCount(block), 2);
+  ASSERT_TRUE(pool.release(block).isOk());
+  EXPECT_TRUE(pool.isLive(block));
+  ASSERT_TRUE(pool.release(block).isOk());
+  EXPECT_FALSE(pool.isLive(block));
+  EXPECT_EQ(pool.numFree(), 2);
+  EXPECT_EQ(pool.release(block).message(),
+            "cannot release block 0 (generation 1): it is free already");
+  EXPECT_EQ(pool.retain(block).message(), "cannot retain block 0 (generation 1): it is free");
+  EXPECT_EQ(pool.numFree(), 2);
+}
+
+TEST(BlockPoolTest, RefusesStaleIds) {
+  BlockPool pool(1);
+  BlockId old = *pool.allocate();
+  ASSERT_TRUE(pool.release(old).isOk());
+  BlockId current = *pool.allocate();
+  EXPECT_EQ(old.index, current.index);
+  for (Status status : {pool.retain(old), pool.release(old), pool.revive(old)}) {
+    EXPECT_EQ(status.code(), StatusCode::FailedPrecondition);
+    EXPECT_EQ(status.message(), "stale block 0 (generation 1): the block is now of generation 2");
+  }
+  EXPECT_FALSE(pool.isLive(old));
+  EXPECT_EQ(*pool.useCount(current), 1);
+}
+
+TEST(BlockPoolTest, RefusesIdsThatWereNeverGiven) {
+  BlockPool pool(2);
+  EXPECT_EQ(pool.release({0, 0}).code(), StatusCode::FailedPrecondition);
+  EXPECT_EQ(pool.release({2, 1}).code(), StatusCode::InvalidArgument);
+  EXPECT_EQ(pool.retain({-1, 1}).code(), StatusCode::InvalidArgument);
+  EXPECT_FALSE(pool.isLive({5, 1}));
+}
+
+TEST(BlockPoolTest, RevivesAFreeBlockOutOfTheMiddle) {
+  BlockPool pool(3);
+  BlockId a = *pool.allocate(), b = *pool.allocate(), c = *pool.allocate();
+  for (BlockId block : {a, b, c})
+    ASSERT_TRUE(pool.release(block).isOk());
+  ASSERT_TRUE(pool.revive(b).isOk());
+  EXPECT_TRUE(pool.isLive(b));
+  EXPECT_EQ(pool.revive(b).code(), StatusCode::FailedPrecondition);
+  EXPECT_EQ((*pool.allocate()).index, a.index);
+  EXPECT_EQ((*pool.allocate()).index, c.index);
+  EXPECT_FALSE(pool.allocate().isOk());
+}
+
+TEST(BlockPoolTest, FollowsAModelOverRandomOperations) {
+  constexpr int32_t numBlocks = 13;
+  BlockPool pool(numBlocks);
+  std::deque<int32_t> freeOrder;
+  for (int32_t i = 0; i < numBlocks; ++i)
+    freeOrder.push_back(i);
+  std::map<int32_t, std::pair<BlockId, int32_t>> live; // index -> id, owners
+  std::vector<BlockId> dead;
+  std::mt19937 random(20240607);
+  for (int step = 0; step < 20000; ++step) {
+    uint32_t action = random() % 4;
+    if (action == 0) {
+      StatusOr<BlockId> block = pool.allocate();
+      ASSERT_EQ(block.isOk(), !freeOrder.empty());
+      if (!block)
+        continue;
+      ASSERT_EQ(block->index, freeOrder.front());
+      freeOrder.pop_front();
+      live[block->index] = {*block, 1};
+    } else if (action == 1 && !dead.empty()) {
+      BlockId block = dead[random() % dead.size()];
+      ASSERT_FALSE(pool.release(block).isOk());
+      ASSERT_FALSE(pool.retain(block).isOk());
+    } else if (!live.empty()) {
+      auto entry = std::next(live.begin(), random() % live.size());
+      auto &[block, owners] = entry->second;
+      ASSERT_EQ(*pool.useCount(block), owners);
+      if (action == 2) {
+        ASSERT_TRUE(pool.retain(block).isOk());
+        ++owners;
+      } else {
+        ASSERT_TRUE(pool.release(block).isOk());
+        if (--owners == 0) {
+          freeOrder.push_back(block.index);
+          dead.push_back(block);
+          live.erase(entry);
+        }
+      }
+    }
+    ASSERT_EQ(pool.numFree(), static_cast<int32_t>(freeOrder.size()));
+  }
+}

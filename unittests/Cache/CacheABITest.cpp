@@ -1,0 +1,62 @@
+// The C ABI of caches: slots, blocks, tables and base for compiled code; a failure stays in the
+// cache and makes every later call fail.
+
+#include "llmir/Cache/PagedKVCache.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+using namespace llmir;
+
+TEST(CacheABITest, AppendsAndListsBlocks) {
+  PagedKVCache cache(1, 1, 2, 4, 16, ElementType::F16, 8);
+  std::vector<int32_t> ids = {3, 9}, slots(10, -7), blocks(10, -7), table(6, -7);
+  ASSERT_EQ(llmir_rt_cache_append(cache.handle(), ids.data(), 2, 5, slots.data(), blocks.data()),
+            0);
+  EXPECT_EQ(slots, (std::vector<int32_t>{0, 1, 2, 3, 4, 8, 9, 10, 11, 12}));
+  EXPECT_EQ(blocks, (std::vector<int32_t>{0, 0, 0, 0, 1, 2, 2, 2, 2, 3}));
+  ASSERT_EQ(llmir_rt_cache_block_table(cache.handle(), ids.data(), 2, 3, table.data()), 0);
+  EXPECT_EQ(table, (std::vector<int32_t>{0, 1, 0, 2, 3, 0}));
+  EXPECT_EQ(llmir_rt_cache_base(cache.handle(), &cache.layout()), cache.base());
+  EXPECT_TRUE(cache.status().isOk());
+}
+
+TEST(CacheABITest, KeepsTheFirstFailure) {
+  PagedKVCache cache(1, 1, 2, 4, 16, ElementType::F16, 2);
+  std::vector<int32_t> ids = {3, 9}, slots(10, -7), blocks(10, -7), table(2, -7);
+  EXPECT_EQ(llmir_rt_cache_append(cache.handle(), ids.data(), 2, 5, slots.data(), blocks.data()),
+            static_cast<int32_t>(StatusCode::ResourceExhausted));
+  EXPECT_EQ(slots, std::vector<int32_t>(10, -1));
+  EXPECT_EQ(blocks, std::vector<int32_t>(10, 0));
+  std::string message = cache.status().message();
+  EXPECT_EQ(message, "llmir_rt_cache_append: block pool exhausted: need 4 blocks, 2 free of 2");
+  EXPECT_EQ(llmir_rt_cache_append(cache.handle(), ids.data(), 1, 1, slots.data(), blocks.data()),
+            static_cast<int32_t>(StatusCode::ResourceExhausted));
+  EXPECT_NE(llmir_rt_cache_block_table(cache.handle(), ids.data(), 2, 1, table.data()), 0);
+  EXPECT_EQ(table, std::vector<int32_t>(2, 0));
+  EXPECT_EQ(llmir_rt_cache_base(cache.handle(), &cache.layout()), nullptr);
+  EXPECT_EQ(cache.status().message(), message);
+}
+
+TEST(CacheABITest, RefusesAnotherLayout) {
+  PagedKVCache cache(1, 1, 2, 4, 16, ElementType::F16, 2);
+  llmir_cache_layout other = cache.layout();
+  other.key_head_dim = 3;
+  EXPECT_EQ(llmir_rt_cache_base(cache.handle(), &other), nullptr);
+  EXPECT_EQ(cache.status().message(),
+            "llmir_rt_cache_base: expected a cache with 'key_head_dim' 3, but it has 2");
+}
+
+TEST(CacheABITest, RefusesUnknownSequencesAndNullHandles) {
+  PagedKVCache cache(1, 1, 2, 4, 16, ElementType::F16, 2);
+  int32_t id = 1, number = 5;
+  EXPECT_EQ(llmir_rt_cache_block_table(cache.handle(), &id, 1, 1, &number),
+            static_cast<int32_t>(StatusCode::NotFound));
+  EXPECT_EQ(number, 0);
+  EXPECT_EQ(llmir_rt_cache_append(nullptr, &id, 1, 1, &number, &number),
+            static_cast<int32_t>(StatusCode::InvalidArgument));
+  EXPECT_EQ(llmir_rt_cache_block_table(nullptr, &id, 1, 1, &number),
+            static_cast<int32_t>(StatusCode::InvalidArgument));
+  EXPECT_EQ(llmir_rt_cache_base(nullptr, &cache.layout()), nullptr);
+}

@@ -4,6 +4,7 @@
 #include "llmir/ModelFiles/GGUF.h"
 
 #include "GGUFBuilder.h"
+#include "TestData.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -143,6 +144,20 @@ TEST(GGUFHostileTest, EveryTruncationIsRefused) {
     ASSERT_THAT(messageOf({bytes.begin(), bytes.begin() + static_cast<long>(size)}),
                 StartsWith("bad.gguf: "))
         << size;
+}
+
+TEST(GGUFHostileTest, ARealHeaderIsRefusedWhereverItEnds) {
+  std::string path = sharedDataPath("vocab/ggml-vocab-gpt-2.gguf");
+  StatusOr<MappedFile> mapping = MappedFile::open(path);
+  if (!mapping)
+    GTEST_SKIP() << path << " is not there";
+  std::span<const uint8_t> bytes = mapping->bytes();
+  size_t headerBytes = GGUFFile::parse(bytes, path)->metadataBytes().size();
+  for (size_t size = 0; size < headerBytes; size += 1 + headerBytes / 300) {
+    StatusOr<GGUFFile> file = GGUFFile::parse(bytes.first(size), "bad.gguf");
+    ASSERT_FALSE(file.isOk()) << size;
+    ASSERT_THAT(file.status().message(), StartsWith("bad.gguf: "));
+  }
 }
 
 /// Touches everything that the getters reach.

@@ -204,14 +204,19 @@ Status GenerationRun::handleShare(size_t share) {
 void GenerationRun::account(double seconds) {
   int64_t promptTokens = 0;
   int64_t decodeTokens = 0;
-  for (const StepShare &share : plan_)
+  for (const StepShare &share : plan_) {
     (share.phase == SequencePhase::Prompt ? promptTokens : decodeTokens) += share.tokens;
-  double perToken = seconds / static_cast<double>(promptTokens + decodeTokens);
+    if (share.phase == SequencePhase::Decode)
+      context_.statistics.decodeContextTokens += running_[share.sequence].numComputed;
+  }
+  auto allTokens = static_cast<double>(promptTokens + decodeTokens);
+  double perToken = seconds / allTokens;
   GenerationStatistics &statistics = context_.statistics;
   statistics.promptTokens += promptTokens;
   statistics.promptSeconds += perToken * static_cast<double>(promptTokens);
   statistics.decodeTokens += decodeTokens;
   statistics.decodeSeconds += perToken * static_cast<double>(decodeTokens);
+  statistics.decodeSteps += static_cast<double>(decodeTokens) / allTokens;
   ++statistics.steps;
 }
 

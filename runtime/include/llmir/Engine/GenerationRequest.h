@@ -75,11 +75,14 @@ public:
 /// What a run did. The seconds of a step that holds prompts and decoded tokens are divided in
 /// proportion to their tokens; time spent in the listener is not counted.
 struct GenerationStatistics {
-  int64_t promptTokens = 0;    ///< Prompt tokens computed.
-  double promptSeconds = 0.0;  ///< In steps, for them.
-  int64_t decodeTokens = 0;    ///< Generated tokens that were fed back.
-  double decodeSeconds = 0.0;  ///< In steps and sampling, for them.
-  int64_t generatedTokens = 0; ///< Tokens reported.
+  int64_t promptTokens = 0;   ///< Prompt tokens computed.
+  double promptSeconds = 0.0; ///< In steps, for them.
+  int64_t decodeTokens = 0;   ///< Generated tokens that were fed back.
+  double decodeSeconds = 0.0; ///< In steps and sampling, for them.
+  /// Steps that decoding took; of a step with prompts, the share of its tokens that were decoded.
+  double decodeSteps = 0.0;
+  int64_t decodeContextTokens = 0; ///< Tokens of context that decoded tokens attended to, in all.
+  int64_t generatedTokens = 0;     ///< Tokens reported.
   int64_t steps = 0;
   double firstTokenSeconds = 0.0; ///< From the start of the run to the first token; 0 without one.
 };

@@ -80,7 +80,8 @@ TEST_F(BatchTest, RefusesWhatIsOutOfRangeAndStaysAsItWas) {
   refuse(entry(0, tooLarge, 0, LogitsRows::None), "token ids from 0 to 99, but got 100");
   refuse(entry(0, negative, 0, LogitsRows::None), "but got -1");
   refuse(entry(0, nine, 0, LogitsRows::None), "tokens of a step to be at most 8, but got 9");
-  refuse(entry(0, five_, 0, LogitsRows::All), "rows of logits of a step to be at most 4, but got 5");
+  refuse(entry(0, five_, 0, LogitsRows::All),
+         "rows of logits of a step to be at most 4, but got 5");
   refuse(entry(0, five_, 12, LogitsRows::None), "a context of at most 16, but got 17");
   refuse(entry(0, five_, -1, LogitsRows::None), "a first position of at least 0, but got -1");
   EXPECT_EQ(batch_.numTokens(), 0);

@@ -96,10 +96,24 @@ Status Batch::checkLengths(const PagedKVCache &cache) const {
   return Status::ok();
 }
 
+/// Makes room for the largest tables, so that growing sequences allocate nothing.
+void Batch::reserveTables(std::span<PagedKVCache *const> caches) {
+  tables_.resize(caches.size());
+  views_.reserve(caches.size());
+  for (size_t i = 0; i < caches.size(); ++i) {
+    int64_t longest =
+        std::min<int64_t>(blocksForTokens(caches[i]->layout(), limits_.maxSequenceLength),
+                          caches[i]->pool().numBlocks());
+    tables_[i].slots.reserve(static_cast<size_t>(limits_.maxTokens));
+    tables_[i].table.reserve(static_cast<size_t>(limits_.maxSequences * longest));
+  }
+}
+
 Status Batch::reserve(std::span<PagedKVCache *const> caches) {
   for (const PagedKVCache *cache : caches)
     LLMIR_RETURN_IF_ERROR(checkLengths(*cache));
-  tables_.resize(caches.size());
+  if (tables_.size() != caches.size())
+    reserveTables(caches);
   views_.clear();
   for (size_t i = 0; i < caches.size(); ++i) {
     if (Status status = caches[i]->reserve(requests_, tables_[i]); !status) {

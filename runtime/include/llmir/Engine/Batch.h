@@ -45,7 +45,7 @@ struct RowRange {
   int64_t count = 0;
 };
 
-/// The inputs of one step. Once a few steps have been made, nothing is allocated. One thread at a
+/// The inputs of one step. After the first reservation nothing is allocated. One thread at a
 /// time.
 class Batch {
 public:
@@ -78,6 +78,7 @@ public:
 
 private:
   Status check(const BatchEntry &entry) const;
+  void reserveTables(std::span<PagedKVCache *const> caches);
   Status checkLengths(const PagedKVCache &cache) const;
 
   BatchLimits limits_;

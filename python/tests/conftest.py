@@ -11,14 +11,11 @@ from pathlib import Path
 import pytest
 from command_line import REPOSITORY, Tools
 
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 GPL3 = Path("/usr/share/common-licenses/GPL-3")
 # The served configuration and the exact one, as options of `llmir compile`.
 EXACT = ("--activations=f32", "--kv=f32")
 SERVED = ("--activations=int8", "--kv=f16")
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes more than a few seconds")
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +42,21 @@ def gpl3_text():
     if not GPL3.exists():
         pytest.skip(f"{GPL3} is missing (Debian's base-files has it)")
     return GPL3.read_text()
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory):
+    """A synthetic checkpoint that compiles and runs in no time."""
+    from oracle.synthetic import Synthetic, write
+
+    spec = Synthetic("tiny", layers=2, weight_type="Q4_1", embedding_type="Q8_0")
+    return write(tmp_path_factory.mktemp("tiny") / "tiny.gguf", spec)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(compiled, tiny_path):
+    """The synthetic checkpoint, compiled as served."""
+    return compiled(tiny_path, *SERVED)
 
 
 @pytest.fixture(scope="session")

@@ -7,16 +7,9 @@ are interleaved with the others' and its block table is no run of consecutive nu
 import numpy as np
 import pytest
 from conftest import EXACT, SERVED
-from oracle.synthetic import Synthetic, write
 
 LENGTHS = (75, 33, 50, 18)
 GENERATED = 6
-
-
-@pytest.fixture(scope="module")
-def tiny_path(tmp_path_factory):
-    spec = Synthetic("tiny", layers=2, weight_type="Q4_1", embedding_type="Q8_0")
-    return write(tmp_path_factory.mktemp("tiny") / "tiny.gguf", spec)
 
 
 @pytest.fixture(params=["smollm2", "tiny"])

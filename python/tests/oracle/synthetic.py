@@ -33,6 +33,7 @@ class Synthetic:
     tied: bool = True
     rope_theta: float = 10000.0
     frequency_factors: bool = False
+    chat_template: str = ""
     seed: int = 1
 
 
@@ -87,6 +88,8 @@ def _add_metadata(writer, spec):
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(0)
     writer.add_add_bos_token(False)
+    if spec.chat_template:
+        writer.add_chat_template(spec.chat_template)
 
 
 def _matrix_sizes(spec):

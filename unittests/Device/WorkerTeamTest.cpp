@@ -110,8 +110,9 @@ TEST(WorkerTeamTest, PinsItsThreadsAndGivesTheCallersAffinityBack) {
     // A second team while this thread is pinned still knows all CPUs.
     auto unpinned = *WorkerTeam::create({.workers = 2, .pinning = Pinning::None});
     unpinned->run([&](int32_t worker) {
-      if (worker == 1)
+      if (worker == 1) {
         EXPECT_EQ(countAffinity(), static_cast<int>(availableCPUs().size()));
+      }
     });
   }
   EXPECT_EQ(countAffinity(), available);
@@ -134,8 +135,9 @@ TEST(SplitEvenlyTest, CoversTheRangeOnceInGranules) {
           WorkRange range = splitEvenly(count, granule, worker, workers);
           EXPECT_EQ(range.begin, next);
           EXPECT_LE(range.begin, range.end);
-          if (range.end != count)
+          if (range.end != count) {
             EXPECT_EQ(range.end % granule, 0);
+          }
           next = range.end;
         }
         EXPECT_EQ(next, count);

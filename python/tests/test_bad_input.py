@@ -171,7 +171,7 @@ def test_flipped_weight_is_noticed_when_asked(tools, tiny_model, tmp_path):
     listing = json.loads(tools.succeed("llmir", "inspect", tiny_model, "--json").stdout)
     section = next(s for s in listing["sections"] if s["name"] == ".llmir.weights")
     data = bytearray(tiny_model.read_bytes())
-    data[section["offset"] + section["size"] // 2] ^= 0x10
+    data[section["offset"] + section["bytes"] // 2] ^= 0x10
     path = tmp_path / "flipped.llmir"
     path.write_bytes(data)
     error = tools.fail("llmir", "run", path, "--tokens", "5", "-n", 1, "--verify-weights")

@@ -113,6 +113,23 @@ static LogicalResult verifySources(LinearOp op, WeightOp weight) {
   return success();
 }
 
+/// Each result against the rows of its source, where the weight spells them out. All results have
+/// known features.
+static LogicalResult verifySourceRows(LinearOp op, WeightOp weight) {
+  std::optional<ArrayRef<int64_t>> rows = weight.getSourceRows();
+  if (!rows || op.getEpilogue() == Epilogue::SwiGLU)
+    return success();
+  // (LIN-10)
+  for (auto [index, output, expected] : llvm::enumerate(op.getOutputs(), *rows)) {
+    int64_t features = getNumFeatures(getTensorType(output));
+    if (features != expected)
+      return op.emitOpError("expected result ")
+             << index << " to have " << expected << " features, the rows of its source in "
+             << op.getWeightAttr() << ", but got " << features;
+  }
+  return success();
+}
+
 LogicalResult LinearOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
   int64_t inputFeatures = getNumFeatures(getTensorType(getInput()));
   WeightOp weight =
@@ -138,7 +155,7 @@ LogicalResult LinearOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
     return emitOpError("expected results with ")
            << expected << " features in all, as " << getWeightAttr() << " with " << weight.getRows()
            << " rows gives, but got " << features;
-  return success();
+  return verifySourceRows(*this, weight);
 }
 
 //===----------------------------------------------------------------------===//

@@ -1,0 +1,36 @@
+// What the kernel generators need to know of the processor they generate for: chosen from LLVM
+// feature names, never from a processor's name.
+
+#ifndef LLMIR_CONVERSION_LLMTOCPU_CPUTARGET_H
+#define LLMIR_CONVERSION_LLMTOCPU_CPUTARGET_H
+
+#include "mlir/Support/LLVM.h"
+#include "llvm/ADT/ArrayRef.h"
+
+#include <cstdint>
+#include <string>
+
+namespace mlir::llm {
+
+/// The unit that multiplies bytes.
+enum class DotUnit : uint8_t {
+  AVX2,      ///< vpmaddubsw + vpmaddwd
+  AVXVNNI,   ///< vpdpbusd on 256 bits
+  AVX512VNNI ///< vpdpbusd on 512 bits
+};
+
+/// A processor as a kernel generator sees it.
+struct CPUTarget {
+  DotUnit dotUnit = DotUnit::AVX2;
+  /// f32 lanes of a vector: 8 or 16.
+  int64_t lanes = 8;
+
+  /// The best units that `features` (LLVM names, without sign) allow. Fails, naming the feature,
+  /// where the least that the generators need (avx2, fma, f16c) is missing.
+  static FailureOr<CPUTarget> fromFeatures(ArrayRef<std::string> features,
+                                           std::string &missingFeature);
+};
+
+} // namespace mlir::llm
+
+#endif // LLMIR_CONVERSION_LLMTOCPU_CPUTARGET_H

@@ -1,0 +1,72 @@
+// Passes that turn `llm` ops into CPU code: tile functions in vector, arith, scf and memref, and the
+// step that calls them.
+
+#ifndef LLMIR_CONVERSION_LLMTOCPU_PASSES_TD
+#define LLMIR_CONVERSION_LLMTOCPU_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+defvar KernelDialects = [
+  "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
+  "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
+  "::mlir::LLVM::LLVMDialect"
+];
+
+def FormParallelStepPass : Pass<"llm-form-parallel-step", "::mlir::ModuleOp"> {
+  let summary = "Turn a model's step into one parallel region over tile functions";
+  let description = [{
+    Replaces the function that carries `llm.step` by `llmir_model_step`, which every worker of a team
+    runs (llmir/ABI.h). Each op becomes calls of tile functions, of which a worker computes its
+    share: one function for each distinct (op, types, static sizes), so that code does not grow with
+    depth; runs of calls that differ by constants (weight offsets, layer) become a loop. A barrier
+    stands only where a dependence crosses workers. All buffers lie in one workspace whose size is
+    affine in the numbers of tokens, rows and workers; the module's attribute `llm.workspace` says
+    how. Weights are addressed as base + constant, so packed layouts must have been chosen.
+
+    Before:
+
+    ```mlir
+    func.func @step(%context: !llm.step_context, %tokens: tensor<?xi32>, ...) attributes {llm.step} {
+      %x = llm.embedding %tokens, @token_embd.weight : tensor<?xi32> -> tensor<?x576xf32>
+      %q, %k, %v = llm.linear %x, @blk.0.attn_qkv.weight norm(@blk.0.attn_norm.weight, 1.0e-5) ...
+    ```
+
+    After:
+
+    ```mlir
+    func.func @llmir_model_step(%args: !llvm.ptr, %worker: i32, %workers: i32) {
+      func.call @embedding_49152x576(%begin, %end, ...)
+      call %barrier(%team, %worker)
+      scf.for %layer = %c0 to %c30 step %c1 {
+        func.call @norm_quantize_576(...)
+        func.call @linear_q4_1_i8_960x576(...)
+        call %barrier(%team, %worker)
+    ```
+  }];
+  let options = [
+    ListOption<"features", "features", "std::string",
+      "LLVM names of the features that the code may use; the host's when empty.">
+  ];
+  let statistics = [
+    Statistic<"numCalls", "calls", "Calls of tile functions before loops were formed">,
+    Statistic<"numFunctions", "tile-functions", "Distinct tile functions">,
+    Statistic<"numLoops", "layer-loops", "Loops over layers">
+  ];
+  let dependentDialects = KernelDialects;
+}
+
+def EraseWeightsPass : Pass<"llm-erase-weights", "::mlir::ModuleOp"> {
+  let summary = "Erase the weight symbols once their addresses are in the code";
+  let description = [{
+    The last step before LLVM: `llm.weight` ops have told the weight packer what to write; compiled
+    code holds their offsets. A weight that is still used is an error.
+
+    ```mlir
+    // Before; after: an empty module.
+    llm.weight @blk.0.attn_norm.weight offset(0) : tensor<576xf32>
+    ```
+  }];
+  let statistics = [Statistic<"numErased", "weights-erased", "Weights erased">];
+}
+
+#endif // LLMIR_CONVERSION_LLMTOCPU_PASSES_TD

@@ -1,0 +1,54 @@
+// Generating each tile function once: see KernelLibrary.h.
+
+#include "KernelLibrary.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMAttrs.h"
+
+namespace mlir::llm {
+
+func::FuncOp KernelLibrary::getOrCreate(StringRef name, TypeRange argumentTypes, Body body) {
+  std::string key;
+  llvm::raw_string_ostream stream(key);
+  stream << name;
+  llvm::interleave(argumentTypes, stream, [&](Type type) { stream << type; }, ",");
+  auto [entry, isNew] = functions.try_emplace(key);
+  if (!isNew)
+    return entry->second;
+
+  int number = names[name]++;
+  std::string symbol = name.str();
+  if (number > 0)
+    symbol += "_" + std::to_string(number);
+
+  OpBuilder builder(context());
+  builder.setInsertionPointToEnd(module.getBody());
+  auto type = FunctionType::get(context(), SmallVector<Type>(argumentTypes), {});
+  auto function = func::FuncOp::create(builder, module.getLoc(), symbol, type);
+  function.setPrivate();
+  function->setAttr("llvm.linkage",
+                    LLVM::LinkageAttr::get(context(), LLVM::linkage::Linkage::Internal));
+  function->setAttr("no_inline", builder.getUnitAttr());
+  entry->second = function;
+
+  Block *block = function.addEntryBlock();
+  KernelBuilder kernel(module.getLoc(), context());
+  kernel.setInsertionPointToStart(block);
+  body(kernel, block->getArguments());
+  func::ReturnOp::create(kernel);
+  return function;
+}
+
+MemRefType KernelLibrary::bytesType() const { return vectorType(IntegerType::get(context(), 8)); }
+MemRefType KernelLibrary::vectorType(Type element) const {
+  return MemRefType::get({ShapedType::kDynamic}, element);
+}
+MemRefType KernelLibrary::rowsType(Type element, int64_t cols, int64_t rowStride) {
+  return MemRefType::get(
+      {ShapedType::kDynamic, cols}, element,
+      StridedLayoutAttr::get(element.getContext(), ShapedType::kDynamic, {rowStride, 1}));
+}
+int64_t KernelLibrary::rowStride(MemRefType type) {
+  return type.getStridesAndOffset().first.front();
+}
+
+} // namespace mlir::llm

@@ -1,0 +1,131 @@
+// The tile functions of the step, one generator each: what they compute, what is static in them and
+// what their arguments are. Every function takes (begin, end : index) first and computes the tiles
+// of that range; tiles are tokens unless said otherwise. All of them give the same bytes for a
+// token whatever else is in the batch.
+
+#ifndef LLMIR_LIB_CONVERSION_LLMTOCPU_KERNELS_H
+#define LLMIR_LIB_CONVERSION_LLMTOCPU_KERNELS_H
+
+#include "KernelLibrary.h"
+
+#include "llmir/ABI.h"
+#include "llmir/Support/PackedLayout.h"
+
+#include <optional>
+
+namespace mlir::llm {
+
+/// How a matrix op reads its activations.
+enum class ActivationKind : uint8_t { F32, BF16, I8 };
+
+/// Gathers embedding rows. Arguments: tokens memref<?xi32>, weights memref<?xi8>, weight offset,
+/// output rows.
+struct EmbeddingKernel {
+  ::llmir::PackedLayout layout;
+  MemRefType output;
+};
+func::FuncOp getKernel(KernelLibrary &library, const EmbeddingKernel &kernel);
+
+/// Prepares the input of a matrix op once for all its consumers: gathers rows, applies the RMS norm
+/// (weights f32), rounds or quantises to int8 with one scale for each group of 32 (absolute maximum
+/// / 127, round to nearest even).
+/// Arguments: [rows memref<?xi32> when `gather`], input rows, [weights memref<?xi8>, norm weight
+/// offset when `epsilon`], then the output rows (F32, BF16: values rounded to bf16, kept in f32),
+/// or, for I8: codes memref<?xKxi8, strided>, scales memref<?x2Gxf32, strided> (the scale of group
+/// g, and at G + g scale times sum of codes), sums memref<?xGxi32, strided>.
+struct ActivationKernel {
+  ActivationKind kind;
+  bool gather;
+  std::optional<double> epsilon;
+  MemRefType input;
+  MemRefType output;
+};
+func::FuncOp getKernel(KernelLibrary &library, const ActivationKernel &kernel);
+
+/// The buffers of int8 activations of `cols` features.
+struct QuantizedRows {
+  MemRefType codes, scales, sums;
+  static QuantizedRows get(MLIRContext *context, int64_t cols);
+};
+
+/// What a matrix op does with its sums.
+enum class LinearEpilogue : uint8_t { None, SwiGLU };
+
+/// A matrix product. Tiles are panels (SwiGLU: pairs of a gate and an up panel). Arguments: number
+/// of tokens (index), the activations (rows, or codes, scales, sums), weights, weight offset, [bias
+/// offset when `bias`], output rows, [residual rows when `residual`].
+///
+/// Floor, one token: the panels' bytes over the read bandwidth. Many tokens: multiply-adds over the
+/// unit's peak; on AVX2 int8 a group of 32 codes of 8 rows costs a token 8 (16) multiplies and as
+/// many adds for 4 (8) bits, so 2 instructions for 32 (4 for 32) products.
+struct LinearKernel {
+  ::llmir::PackedLayout layout;
+  ActivationKind kind;
+  LinearEpilogue epilogue;
+  bool bias;
+  MemRefType input; ///< F32 and BF16 only.
+  MemRefType output;
+  /// Columns of the output that exist; the last panel's others are not written when the output's
+  /// rows are not padded to whole panels.
+  int64_t columns;
+  MemRefType residual; ///< Null: none.
+};
+func::FuncOp getKernel(KernelLibrary &library, const LinearKernel &kernel);
+
+/// cos and sin of a step's positions, in f64 and rounded once. Arguments: positions memref<?xi32>,
+/// [weights, factors offset when `factors`], table rows (cosines, then sines).
+struct RopeTableKernel {
+  double theta;
+  int64_t rotaryDim;
+  bool factors;
+  MemRefType table;
+};
+func::FuncOp getKernel(KernelLibrary &library, const RopeTableKernel &kernel);
+
+/// Rotates the heads of rows. Arguments: table rows, input rows, output rows (may be the same).
+struct RopeKernel {
+  int64_t heads, headDim, rotaryDim;
+  bool interleaved;
+  MemRefType table, input, output;
+};
+func::FuncOp getKernel(KernelLibrary &library, const RopeKernel &kernel);
+
+/// Writes keys and values into their slots; negative slots are skipped. Arguments: keys rows,
+/// values rows, cache base memref<?xi8>, slots memref<?xi32>, layer (index).
+struct StoreKVKernel {
+  llmir_cache_layout layout;
+  MemRefType keys, values;
+};
+func::FuncOp getKernel(KernelLibrary &library, const StoreKVKernel &kernel);
+
+/// Causal attention over a paged cache. Tiles are (sequence, chunk of tokens, KV head), in that
+/// order; `end` is the stride: a worker computes the tiles begin, begin + end, … Arguments: query
+/// rows, cache base memref<?xi8>, block table memref<?xi32>, entries of a table row (index),
+/// context lengths memref<?xi32>, cumulative lengths memref<?xi32>, number of sequences (index),
+/// layer (index), scratch memref<?xf32> of `scratchElements`, output rows.
+///
+/// One key partition (a block) and one order of rescaling for every number of tokens.
+struct AttentionKernel {
+  llmir_cache_layout layout;
+  int64_t heads;
+  double scale;
+  MemRefType query, output;
+  int64_t groupSize() const { return heads / layout.num_kv_heads; }
+  /// Tokens of one tile when a sequence has that many left.
+  int64_t tileTokens() const;
+  int64_t scratchElements() const;
+};
+func::FuncOp getKernel(KernelLibrary &library, const AttentionKernel &kernel);
+
+/// Elementwise ops of rows that no matrix op took in. Arguments: left rows, right rows, output
+/// rows.
+enum class ElementwiseKind : uint8_t { Add, SwiGLU };
+struct ElementwiseKernel {
+  ElementwiseKind kind;
+  MemRefType left, right, output;
+};
+func::FuncOp getKernel(KernelLibrary &library, const ElementwiseKernel &kernel);
+
+} // namespace mlir::llm
+
+#endif // LLMIR_LIB_CONVERSION_LLMTOCPU_KERNELS_H

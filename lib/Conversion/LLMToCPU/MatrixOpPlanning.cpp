@@ -1,0 +1,181 @@
+// Planning matrix ops: their activations (prepared once for all consumers) and their products.
+
+#include "StepPlanner.h"
+
+namespace mlir::llm {
+
+using ::llmir::kPanelRows;
+
+FailureOr<ActivationKind> StepPlanner::getActivationKind(Operation *op, std::optional<Type> type,
+                                                         const WeightInfo &weight) {
+  if (!type || type->isF32())
+    return ActivationKind::F32;
+  if (type->isBF16())
+    return ActivationKind::BF16;
+  if (!type->isInteger(8))
+    return op->emitOpError("expected activations of type f32, bf16 or i8, but got ") << *type;
+  if (!weight.layout.getMatrix().isQuantized())
+    return op->emitOpError("expected a quantised weight with i8 activations, but got a plain one");
+  return ActivationKind::I8;
+}
+
+FailureOr<StepPlanner::Activations> StepPlanner::planActivations(Operation *op, const Place &input,
+                                                                 const Prologue &prologue) {
+  Activations activations{prologue.kind, {}, {}};
+  if (prologue.kind == ActivationKind::F32 && !prologue.normWeight && !prologue.rows) {
+    activations.operands.push_back(input.operand);
+    return activations;
+  }
+  MLIRContext *context = library.context();
+  SmallVector<MemRefType> types;
+  if (prologue.kind == ActivationKind::I8) {
+    QuantizedRows rows = QuantizedRows::get(context, prologue.columns);
+    types = {rows.codes, rows.scales, rows.sums};
+  } else {
+    int64_t stride = (prologue.columns + kPanelRows - 1) / kPanelRows * kPanelRows;
+    types = {KernelLibrary::rowsType(Float32Type::get(context), prologue.columns, stride)};
+  }
+  bool overRows = prologue.rows.has_value();
+  int64_t privateOffset = 0;
+  for (MemRefType type : types) {
+    int64_t bytes = KernelLibrary::rowStride(type) * type.getElementTypeBitWidth() / 8;
+    BufferOperand operand;
+    operand.type = type;
+    operand.privateOffset = privateOffset;
+    privateOffset += bytes * kSmallBatch;
+    if (overRows) {
+      operand.count = Count::Rows;
+      operand.bytesPerItem = rowArea.allocate(bytes);
+    } else {
+      activations.temporaries.push_back(createBuffer(bytes));
+      operand.bytesPerItem = buffers[activations.temporaries.back()].offset;
+    }
+    activations.operands.push_back(operand);
+  }
+  privateBytes = std::max(privateBytes, privateOffset);
+
+  ActivationKernel kernel{prologue.kind, overRows, std::nullopt, input.operand.type, types[0]};
+  SmallVector<PlanOperand> operands;
+  if (overRows)
+    operands.push_back(*prologue.rows);
+  operands.push_back(input.operand);
+  if (prologue.normWeight) {
+    FailureOr<WeightInfo> weight = getWeight(op, prologue.normWeight);
+    if (failed(weight))
+      return failure();
+    kernel.epsilon = prologue.epsilon->convertToDouble();
+    operands.append({InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{weight->offset}});
+    bytesRead += weight->layout.getTotalBytes();
+  }
+  operands.append(activations.operands.begin(), activations.operands.end());
+  PlanCall &call =
+      addCall(getKernel(library, kernel), overRows ? Partition::Rows : Partition::Tokens, {});
+  call.operands = std::move(operands);
+  call.redundant = true;
+  return activations;
+}
+
+LogicalResult StepPlanner::plan(LinearOp op) {
+  FailureOr<Place> input = getPlace(op, op.getInput());
+  FailureOr<WeightInfo> weight = getWeight(op, op.getWeightAttr());
+  if (failed(input) || failed(weight))
+    return failure();
+  FailureOr<ActivationKind> kind = getActivationKind(op, op.getActivationType(), *weight);
+  if (failed(kind))
+    return failure();
+  const ::llmir::PackedLayout &layout = weight->layout.getMatrix();
+  FailureOr<Activations> activations = planActivations(
+      op, *input, {*kind, std::nullopt, op.getNormWeightAttr(), op.getNormEpsilon(), layout.cols});
+  if (failed(activations))
+    return failure();
+
+  // One buffer for all results, side by side in whole panels; a residual is updated in place when
+  // nobody else reads it.
+  bool isGated = op.getEpilogue() == Epilogue::SwiGLU;
+  int64_t tiles = layout.panels() / (isGated ? 2 : 1);
+  int64_t stride = tiles * kPanelRows;
+  Type f32 = Float32Type::get(library.context());
+  std::optional<Place> residual;
+  if (op.getResidual()) {
+    FailureOr<Place> place = getPlace(op, op.getResidual());
+    if (failed(place))
+      return failure();
+    residual = *place;
+  }
+  BufferOperand output;
+  output.type = KernelLibrary::rowsType(f32, stride, stride);
+  bool inPlace = residual && isLastUse(*residual) && residual->operand.column == 0 &&
+                 KernelLibrary::rowStride(residual->operand.type) == stride;
+  size_t buffer = inPlace ? residual->buffer : createBuffer(stride * 4);
+  output.bytesPerItem = buffers[buffer].offset;
+  for (auto [source, value] : llvm::enumerate(op.getOutputs())) {
+    BufferOperand view = output;
+    view.column = op.getNumResults() == 1 ? 0 : weight->layout.getFirstPackedRow(source);
+    int64_t columns = 1;
+    for (int64_t size : cast<RankedTensorType>(value.getType()).getShape().drop_front())
+      columns *= size;
+    view.type = KernelLibrary::rowsType(f32, columns, stride);
+    aliasRows(value, {buffer, view});
+  }
+
+  LinearKernel kernel{layout,
+                      *kind,
+                      isGated ? LinearEpilogue::SwiGLU : LinearEpilogue::None,
+                      op.getBias().has_value(),
+                      activations->operands[0].type,
+                      output.type,
+                      stride,
+                      residual ? residual->operand.type : MemRefType()};
+  PlanCall &call = addCall(getKernel(library, kernel), Partition::Panels, {});
+  call.tiles = tiles;
+  call.operands.push_back(InputOperand{StepInput::NumTokens, 0, {}});
+  call.operands.append(activations->operands.begin(), activations->operands.end());
+  call.operands.append({InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{weight->offset}});
+  bytesRead += weight->layout.getTotalBytes();
+  if (FlatSymbolRefAttr symbol = op.getBiasAttr()) {
+    FailureOr<WeightInfo> bias = getWeight(op, symbol);
+    if (failed(bias))
+      return failure();
+    call.operands.push_back(ConstantOperand{bias->offset});
+    bytesRead += bias->layout.getTotalBytes();
+  }
+  call.operands.push_back(output);
+  if (residual)
+    call.operands.push_back(residual->operand);
+  for (size_t temporary : activations->temporaries)
+    tokenArea.release(buffers[temporary].offset);
+  return success();
+}
+
+LogicalResult StepPlanner::plan(LogitsOp op) {
+  FailureOr<Place> input = getPlace(op, op.getInput());
+  FailureOr<InputOperand> rows = getInput(op, op.getRows());
+  FailureOr<WeightInfo> weight = getWeight(op, op.getWeightAttr());
+  if (failed(input) || failed(rows) || failed(weight))
+    return failure();
+  FailureOr<ActivationKind> kind = getActivationKind(op, op.getActivationType(), *weight);
+  if (failed(kind))
+    return failure();
+  const ::llmir::PackedLayout &layout = weight->layout.getMatrix();
+  FailureOr<Activations> activations = planActivations(
+      op, *input, {*kind, *rows, op.getNormWeightAttr(), op.getNormEpsilon(), layout.cols});
+  if (failed(activations))
+    return failure();
+  int64_t columns = layout.rows;
+  InputOperand logits{
+      StepInput::Logits, 0,
+      KernelLibrary::rowsType(Float32Type::get(library.context()), columns, columns)};
+  LinearKernel kernel{
+      layout,      *kind,   LinearEpilogue::None, /*bias=*/false, activations->operands[0].type,
+      logits.type, columns, MemRefType()};
+  PlanCall &call = addCall(getKernel(library, kernel), Partition::Panels, {});
+  call.tiles = layout.panels();
+  call.operands.push_back(InputOperand{StepInput::NumRows, 0, {}});
+  call.operands.append(activations->operands.begin(), activations->operands.end());
+  call.operands.append(
+      {InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{weight->offset}, logits});
+  bytesRead += weight->layout.getTotalBytes();
+  return success();
+}
+
+} // namespace mlir::llm

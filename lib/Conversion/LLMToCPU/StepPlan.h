@@ -1,0 +1,124 @@
+// The plan of a step: which tile functions run in which order over which tiles and operands, where
+// barriers stand, and how much workspace it takes. Made by StepPlanner from `llm` ops, turned into
+// code by StepEmitter. Calls that repeat with constants that grow evenly (layers) become loops.
+
+#ifndef LLMIR_LIB_CONVERSION_LLMTOCPU_STEPPLAN_H
+#define LLMIR_LIB_CONVERSION_LLMTOCPU_STEPPLAN_H
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinTypes.h"
+
+#include <variant>
+#include <vector>
+
+namespace mlir::llm {
+
+/// At most this many tokens (rows): every worker prepares the activations of all of them for
+/// itself, which costs less than a barrier.
+inline constexpr int64_t kSmallBatch = 4;
+
+/// What a count is of.
+enum class Count : uint8_t { Tokens, Rows };
+
+/// Rows of a buffer in the workspace, one for each token (row of logits).
+struct BufferOperand {
+  Count count = Count::Tokens;
+  int64_t bytesPerItem = 0; ///< The buffer starts at this times the count, in its count's area.
+  int64_t column = 0;       ///< First element of each row.
+  MemRefType type;          ///< A KernelLibrary::rowsType.
+  /// In small batches: the worker's own copy, at this byte of its private area; negative: none.
+  int64_t privateOffset = -1;
+
+  bool operator==(const BufferOperand &) const = default;
+};
+
+/// An index constant: a weight's offset or a layer. The only operand that may differ between the
+/// repetitions of a loop.
+struct ConstantOperand {
+  int64_t value = 0;
+  bool operator==(const ConstantOperand &) const = default;
+};
+
+/// What the step receives.
+enum class StepInput : uint8_t {
+  Tokens,
+  Positions,
+  CuLengths,
+  ContextLengths,
+  Rows,
+  Logits,
+  Weights,
+  Scratch, ///< memref<?xf32> in the worker's private area.
+  NumTokens,
+  NumRows,
+  NumSequences,
+  CacheBase,
+  Slots,
+  Table,
+  TableStride
+};
+struct InputOperand {
+  StepInput input;
+  int64_t cache = 0; ///< Of CacheBase, Slots, Table and TableStride.
+  MemRefType type;   ///< Of Logits.
+  bool operator==(const InputOperand &) const = default;
+};
+
+using PlanOperand = std::variant<BufferOperand, ConstantOperand, InputOperand>;
+
+/// How a call's tiles are shared among the workers.
+enum class Partition : uint8_t {
+  Tokens,    ///< A contiguous share of the tokens.
+  Rows,      ///< A contiguous share of the rows of logits.
+  Panels,    ///< A contiguous share of a fixed number of tiles.
+  RoundRobin ///< The function takes (worker, workers) and finds its tiles itself.
+};
+
+/// When a barrier follows a call.
+enum class Barrier : uint8_t {
+  Never,
+  Always,
+  SmallTokens, ///< When the tokens are at most kSmallBatch.
+  LargeTokens,
+  LargeRows
+};
+
+struct PlanCall {
+  func::FuncOp function;
+  Partition partition = Partition::Tokens;
+  int64_t tiles = 0;      ///< Of Panels.
+  bool redundant = false; ///< In small batches every worker computes all tiles for itself.
+  SmallVector<PlanOperand> operands;
+  Barrier barrierAfter = Barrier::Never;
+};
+
+/// A sequence of calls, or a loop over one: call i of repetition n has the constants of
+/// `calls[i]` plus n times `steps[i]` (one number for each operand).
+struct PlanSegment {
+  std::vector<PlanCall> calls;
+  int64_t repetitions = 1;
+  std::vector<SmallVector<int64_t>> steps;
+};
+
+/// Bytes of workspace: those of llmir_step_args' memory contract.
+struct WorkspaceSize {
+  int64_t perToken = 0;
+  int64_t perRow = 0;
+  int64_t perWorker = 0;
+};
+
+struct StepPlan {
+  std::vector<PlanCall> calls;
+  WorkspaceSize workspace;
+  int64_t scratchOffset = 0; ///< Of StepInput::Scratch in the private area.
+  int64_t scratchElements = 0;
+
+  /// Sets `barrierAfter` of every call from its neighbour.
+  void placeBarriers();
+  /// Finds the loops.
+  std::vector<PlanSegment> formLoops() const;
+};
+
+} // namespace mlir::llm
+
+#endif // LLMIR_LIB_CONVERSION_LLMTOCPU_STEPPLAN_H

@@ -1,0 +1,319 @@
+// Planning a step: arguments, places of values, and the ops over rows and caches. Matrix ops are in
+// MatrixOpPlanning.cpp.
+
+#include "StepPlanner.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace mlir::llm {
+
+StepPlanner::StepPlanner(func::FuncOp step, KernelLibrary &library)
+    : step(step), library(library), symbols(step->getParentOfType<ModuleOp>()) {}
+
+/// Features of a token: the product of all dimensions after the first.
+static int64_t columnsOf(Value value) {
+  ArrayRef<int64_t> shape = cast<RankedTensorType>(value.getType()).getShape();
+  int64_t columns = 1;
+  for (int64_t size : shape.drop_front())
+    columns *= size;
+  return columns;
+}
+
+static int64_t roundUpToPanel(int64_t columns) {
+  return (columns + ::llmir::kPanelRows - 1) / ::llmir::kPanelRows * ::llmir::kPanelRows;
+}
+
+//===--- Arguments, places, weights -----------------------------------------------------------===//
+
+LogicalResult StepPlanner::bindArguments() {
+  ArrayRef<BlockArgument> arguments = step.getArguments();
+  constexpr StepInput leading[] = {StepInput::Tokens, StepInput::Positions, StepInput::CuLengths,
+                                   StepInput::ContextLengths};
+  size_t next = 1 + std::size(leading);
+  if (arguments.size() <= next || !isa<StepContextType>(arguments[0].getType()))
+    return step.emitError(
+               "expected a step's arguments (context, tokens, positions, cumulative "
+               "lengths, context lengths, per cache: cache, slots, table; rows), but got ")
+           << arguments.size() << " arguments";
+  for (auto [index, input] : llvm::enumerate(leading))
+    inputs[arguments[index + 1]] = InputOperand{input, 0, {}};
+  int64_t cache = 0;
+  for (; next + 2 < arguments.size() && isa<PagedKVCacheType>(arguments[next].getType());
+       next += 3, ++cache) {
+    caches[arguments[next]] = cache;
+    inputs[arguments[next + 1]] = InputOperand{StepInput::Slots, cache, {}};
+    inputs[arguments[next + 2]] = InputOperand{StepInput::Table, cache, {}};
+  }
+  if (next + 1 != arguments.size())
+    return step.emitError("expected the rows of logits as the step's last argument ")
+           << next << ", but it has " << arguments.size() << " arguments";
+  inputs[arguments[next]] = InputOperand{StepInput::Rows, 0, {}};
+  return success();
+}
+
+FailureOr<InputOperand> StepPlanner::getInput(Operation *op, Value value) {
+  auto found = inputs.find(value);
+  if (found == inputs.end())
+    return op->emitOpError("expected an argument of the step as its index operand, but got ")
+           << value;
+  return found->second;
+}
+
+FailureOr<StepPlanner::Place> StepPlanner::getPlace(Operation *op, Value value) {
+  auto found = places.find(value);
+  if (found == places.end())
+    return op->emitOpError("expected an operand that an op of the step computes, but got ")
+           << value;
+  return found->second;
+}
+
+FailureOr<int64_t> StepPlanner::getCache(Operation *op, Value value) {
+  auto found = caches.find(value);
+  if (found == caches.end())
+    return op->emitOpError("expected a cache that the step received, but got ") << value;
+  return found->second;
+}
+
+FailureOr<StepPlanner::WeightInfo> StepPlanner::getWeight(Operation *op, FlatSymbolRefAttr symbol) {
+  auto weight = symbols.lookup<WeightOp>(symbol.getAttr());
+  if (!weight)
+    return op->emitOpError("expected an llm.weight called ") << symbol;
+  if (!weight.getOffset())
+    return weight.emitOpError("expected an offset; run llm-choose-packed-layouts first");
+  FailureOr<WeightLayout> layout = WeightLayout::get(weight);
+  if (failed(layout))
+    return failure();
+  return WeightInfo{*layout, static_cast<int64_t>(*weight.getOffset())};
+}
+
+FailureOr<ConstantOperand> StepPlanner::getLayer(Operation *op, Value index, int64_t attribute) {
+  if (index)
+    return op->emitOpError("expected the layer as an attribute in a step, but got an operand");
+  return ConstantOperand{attribute};
+}
+
+size_t StepPlanner::createBuffer(int64_t bytes) {
+  buffers.push_back({tokenArea.allocate(bytes), 0});
+  return buffers.size() - 1;
+}
+
+StepPlanner::Place StepPlanner::createRows(Value value, int64_t columns) {
+  int64_t stride = roundUpToPanel(columns);
+  size_t buffer = createBuffer(stride * 4);
+  BufferOperand rows;
+  rows.bytesPerItem = buffers[buffer].offset;
+  rows.type = KernelLibrary::rowsType(Float32Type::get(library.context()), columns, stride);
+  Place place{buffer, rows};
+  return aliasRows(value, place);
+}
+
+StepPlanner::Place StepPlanner::aliasRows(Value value, const Place &place) {
+  buffers[place.buffer].pendingUses +=
+      static_cast<int64_t>(std::distance(value.use_begin(), value.use_end()));
+  places[value] = place;
+  return place;
+}
+
+/// Whether nobody but the op being planned, by one use, still reads the buffer.
+bool StepPlanner::isLastUse(const Place &place) const {
+  return buffers[place.buffer].pendingUses == 1;
+}
+
+void StepPlanner::releaseOperands(Operation *op) {
+  for (Value operand : op->getOperands()) {
+    auto found = places.find(operand);
+    if (found != places.end() && --buffers[found->second.buffer].pendingUses == 0)
+      tokenArea.release(buffers[found->second.buffer].offset);
+  }
+}
+
+PlanCall &StepPlanner::addCall(func::FuncOp function, Partition partition,
+                               std::initializer_list<PlanOperand> operands) {
+  PlanCall call;
+  call.function = function;
+  call.partition = partition;
+  call.operands.assign(operands.begin(), operands.end());
+  result.calls.push_back(std::move(call));
+  return result.calls.back();
+}
+
+//===--- The step -----------------------------------------------------------------------------===//
+
+FailureOr<StepPlan> StepPlanner::plan() {
+  if (failed(bindArguments()))
+    return failure();
+  if (!llvm::hasSingleElement(step.getBody()))
+    return step.emitError("expected a step of one block");
+  // Tables of angles are written by the first calls, so their memory is taken before any other is
+  // used and given back.
+  WalkResult tables = step.walk([&](RopeOp op) {
+    return failed(getRopeTable(op)) ? WalkResult::interrupt() : WalkResult::advance();
+  });
+  if (tables.wasInterrupted())
+    return failure();
+  for (Operation &op : step.front().without_terminator()) {
+    if (failed(planOp(&op)))
+      return failure();
+    releaseOperands(&op);
+    // Memory is used again only behind a barrier, which every call that is not over tokens gets.
+    if (result.calls.back().partition != Partition::Tokens)
+      tokenArea.flush();
+  }
+  result.placeBarriers();
+  int64_t scratchBytes = (result.scratchElements * 4 + 63) / 64 * 64;
+  result.scratchOffset = privateBytes;
+  result.workspace = {tokenArea.highWater(), rowArea.highWater(), privateBytes + scratchBytes};
+  return std::move(result);
+}
+
+LogicalResult StepPlanner::planOp(Operation *op) {
+  return llvm::TypeSwitch<Operation *, LogicalResult>(op)
+      .Case<EmbeddingOp, RMSNormOp, LinearOp, RopeOp, StoreKVOp, PagedAttentionOp, LogitsOp>(
+          [&](auto typed) { return plan(typed); })
+      .Case<SwiGLUOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::SwiGLU); })
+      .Case<arith::AddFOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::Add); })
+      .Default([](Operation *other) {
+        return other->emitOpError("cannot be lowered in a step; expected llm ops over ragged "
+                                  "batches, or arith.addf on tensors");
+      });
+}
+
+LogicalResult StepPlanner::plan(EmbeddingOp op) {
+  FailureOr<InputOperand> tokens = getInput(op, op.getTokens());
+  FailureOr<WeightInfo> weight = getWeight(op, op.getWeightAttr());
+  if (failed(tokens) || failed(weight))
+    return failure();
+  Place output = createRows(op.getOutput(), columnsOf(op.getOutput()));
+  const ::llmir::PackedLayout &layout = weight->layout.getMatrix();
+  bytesRead += layout.panelBytes() / ::llmir::kPanelRows;
+  addCall(getKernel(library, EmbeddingKernel{layout, output.operand.type}), Partition::Tokens,
+          {*tokens, InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{weight->offset},
+           output.operand});
+  return success();
+}
+
+LogicalResult StepPlanner::plan(RMSNormOp op) {
+  FailureOr<Place> input = getPlace(op, op.getInput());
+  FailureOr<WeightInfo> weight = getWeight(op, op.getWeightAttr());
+  if (failed(input) || failed(weight))
+    return failure();
+  Place output = createRows(op.getOutput(), columnsOf(op.getOutput()));
+  bytesRead += weight->layout.getTotalBytes();
+  ActivationKernel kernel{ActivationKind::F32, false, op.getEpsilon().convertToDouble(),
+                          input->operand.type, output.operand.type};
+  addCall(getKernel(library, kernel), Partition::Tokens,
+          {input->operand, InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{weight->offset},
+           output.operand});
+  return success();
+}
+
+LogicalResult StepPlanner::planElementwise(Operation *op, ElementwiseKind kind) {
+  FailureOr<Place> left = getPlace(op, op->getOperand(0));
+  FailureOr<Place> right = getPlace(op, op->getOperand(1));
+  if (failed(left) || failed(right))
+    return failure();
+  Place output = createRows(op->getResult(0), columnsOf(op->getResult(0)));
+  ElementwiseKernel kernel{kind, left->operand.type, right->operand.type, output.operand.type};
+  addCall(getKernel(library, kernel), Partition::Tokens,
+          {left->operand, right->operand, output.operand});
+  return success();
+}
+
+LogicalResult StepPlanner::plan(StoreKVOp op) {
+  FailureOr<Place> keys = getPlace(op, op.getKeys());
+  FailureOr<Place> values = getPlace(op, op.getValues());
+  FailureOr<int64_t> cache = getCache(op, op.getCache());
+  FailureOr<InputOperand> slots = getInput(op, op.getSlots());
+  FailureOr<ConstantOperand> layer = getLayer(op, op.getLayerIndex(), op.getLayer());
+  if (failed(keys) || failed(values) || failed(cache) || failed(slots) || failed(layer))
+    return failure();
+  caches[op.getNewCache()] = *cache;
+  StoreKVKernel kernel{cast<PagedKVCacheType>(op.getCache().getType()).getLayout(),
+                       keys->operand.type, values->operand.type};
+  addCall(getKernel(library, kernel), Partition::Tokens,
+          {keys->operand, values->operand, InputOperand{StepInput::CacheBase, *cache, {}}, *slots,
+           *layer});
+  return success();
+}
+
+LogicalResult StepPlanner::plan(PagedAttentionOp op) {
+  if (!op.getCuLengths())
+    return op.emitOpError("expected a ragged query with cu_lengths in a step");
+  FailureOr<Place> query = getPlace(op, op.getQuery());
+  FailureOr<int64_t> cache = getCache(op, op.getCache());
+  FailureOr<InputOperand> table = getInput(op, op.getBlockTable());
+  FailureOr<InputOperand> lengths = getInput(op, op.getSeqLens());
+  FailureOr<InputOperand> cuLengths = getInput(op, op.getCuLengths());
+  FailureOr<ConstantOperand> layer = getLayer(op, op.getLayerIndex(), op.getLayer());
+  if (failed(query) || failed(cache) || failed(table) || failed(lengths) || failed(cuLengths) ||
+      failed(layer))
+    return failure();
+  Place output = createRows(op.getOutput(), columnsOf(op.getOutput()));
+  AttentionKernel kernel{cast<PagedKVCacheType>(op.getCache().getType()).getLayout(),
+                         op.getNumHeads(), op.getScale().convertToDouble(), query->operand.type,
+                         output.operand.type};
+  result.scratchElements = std::max(result.scratchElements, kernel.scratchElements());
+  addCall(getKernel(library, kernel), Partition::RoundRobin,
+          {query->operand, InputOperand{StepInput::CacheBase, *cache, {}}, *table,
+           InputOperand{StepInput::TableStride, *cache, {}}, *lengths, *cuLengths,
+           InputOperand{StepInput::NumSequences, 0, {}}, *layer,
+           InputOperand{StepInput::Scratch, 0, {}}, output.operand});
+  return success();
+}
+
+FailureOr<BufferOperand> StepPlanner::getRopeTable(RopeOp op) {
+  double theta = op.getTheta().convertToDouble();
+  int64_t rotaryDim = op.getRotaryDim();
+  FailureOr<InputOperand> positions = getInput(op, op.getPositions());
+  if (failed(positions))
+    return failure();
+  int64_t factors = -1;
+  if (FlatSymbolRefAttr symbol = op.getFrequencyFactorsAttr()) {
+    FailureOr<WeightInfo> weight = getWeight(op, symbol);
+    if (failed(weight))
+      return failure();
+    factors = weight->offset;
+  }
+  auto key = std::make_tuple(llvm::bit_cast<uint64_t>(theta), rotaryDim, factors);
+  auto [entry, isNew] = ropeTables.try_emplace(key);
+  if (!isNew)
+    return entry->second;
+  // Lives for the whole step: every layer reads it.
+  int64_t stride = roundUpToPanel(rotaryDim);
+  BufferOperand table;
+  table.bytesPerItem = buffers[createBuffer(stride * 4)].offset;
+  table.type = KernelLibrary::rowsType(Float32Type::get(library.context()), rotaryDim, stride);
+  entry->second = table;
+  RopeTableKernel kernel{theta, rotaryDim, factors >= 0, table.type};
+  PlanCall call;
+  call.function = getKernel(library, kernel);
+  call.operands = {*positions};
+  if (factors >= 0)
+    call.operands.append({InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{factors}});
+  call.operands.push_back(table);
+  // First of all calls, so that the layers are alike.
+  result.calls.insert(result.calls.begin(), std::move(call));
+  return table;
+}
+
+LogicalResult StepPlanner::plan(RopeOp op) {
+  FailureOr<BufferOperand> table = getRopeTable(op);
+  if (failed(table))
+    return failure();
+  for (auto [input, output] : llvm::zip_equal(op.getInputs(), op.getOutputs())) {
+    FailureOr<Place> from = getPlace(op, input);
+    if (failed(from))
+      return failure();
+    // A head is rotated in place unless somebody else reads it before the rotation.
+    Place to = input.hasOneUse() ? aliasRows(output, *from) : createRows(output, columnsOf(output));
+    ArrayRef<int64_t> shape = cast<RankedTensorType>(input.getType()).getShape();
+    RopeKernel kernel{
+        shape[1],    shape[2],           op.getRotaryDim(), op.getStyle() == RopeStyle::Interleaved,
+        table->type, from->operand.type, to.operand.type};
+    addCall(getKernel(library, kernel), Partition::Tokens, {*table, from->operand, to.operand});
+  }
+  return success();
+}
+
+} // namespace mlir::llm

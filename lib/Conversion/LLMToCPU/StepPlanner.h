@@ -1,0 +1,110 @@
+// StepPlanner: from the `llm` ops of a step to its plan. Gives every value a place in the workspace
+// and every op its calls of tile functions.
+
+#ifndef LLMIR_LIB_CONVERSION_LLMTOCPU_STEPPLANNER_H
+#define LLMIR_LIB_CONVERSION_LLMTOCPU_STEPPLANNER_H
+
+#include "Kernels.h"
+#include "StepPlan.h"
+#include "WorkspacePlanner.h"
+
+#include "llmir/Dialect/LLM/Analysis/WeightLayout.h"
+#include "llmir/Dialect/LLM/IR/LLMOps.h"
+#include "mlir/IR/SymbolTable.h"
+
+#include <map>
+#include <optional>
+#include <tuple>
+
+namespace mlir::llm {
+
+class StepPlanner {
+public:
+  StepPlanner(func::FuncOp step, KernelLibrary &library);
+
+  /// The plan, or a diagnostic on the op that has no form in a step.
+  FailureOr<StepPlan> plan();
+
+  /// Bytes of weights that a step of one token and one row of logits reads.
+  int64_t bytesPerToken() const { return bytesRead; }
+
+private:
+  /// Where a value lies: rows of a buffer that it may share.
+  struct Place {
+    size_t buffer = 0;
+    BufferOperand operand;
+  };
+  struct Buffer {
+    int64_t offset = 0;
+    int64_t pendingUses = 0;
+  };
+  struct WeightInfo {
+    WeightLayout layout;
+    int64_t offset;
+  };
+  /// Activations as a matrix op reads them.
+  struct Activations {
+    ActivationKind kind;
+    SmallVector<BufferOperand> operands;
+    /// Buffers to release once the matrix op has run.
+    SmallVector<size_t> temporaries;
+  };
+
+  // Inputs and places (StepPlanner.cpp).
+  LogicalResult bindArguments();
+  FailureOr<InputOperand> getInput(Operation *op, Value value);
+  FailureOr<Place> getPlace(Operation *op, Value value);
+  FailureOr<int64_t> getCache(Operation *op, Value value);
+  FailureOr<WeightInfo> getWeight(Operation *op, FlatSymbolRefAttr symbol);
+  FailureOr<ConstantOperand> getLayer(Operation *op, Value index, int64_t attribute);
+  size_t createBuffer(int64_t bytes);
+  Place createRows(Value value, int64_t columns);
+  Place aliasRows(Value value, const Place &place);
+  bool isLastUse(const Place &place) const;
+  void releaseOperands(Operation *op);
+  PlanCall &addCall(func::FuncOp function, Partition partition,
+                    std::initializer_list<PlanOperand> operands);
+
+  // Ops over rows and caches (StepPlanner.cpp).
+  LogicalResult planOp(Operation *op);
+  LogicalResult plan(EmbeddingOp op);
+  LogicalResult plan(RMSNormOp op);
+  LogicalResult planElementwise(Operation *op, ElementwiseKind kind);
+  LogicalResult plan(StoreKVOp op);
+  LogicalResult plan(PagedAttentionOp op);
+  LogicalResult plan(RopeOp op);
+  FailureOr<BufferOperand> getRopeTable(RopeOp op);
+
+  // Matrix ops (MatrixOpPlanning.cpp).
+  LogicalResult plan(LinearOp op);
+  LogicalResult plan(LogitsOp op);
+  FailureOr<ActivationKind> getActivationKind(Operation *op, std::optional<Type> type,
+                                              const WeightInfo &weight);
+  struct Prologue {
+    ActivationKind kind;
+    std::optional<InputOperand> rows; ///< Gather these.
+    FlatSymbolRefAttr normWeight;
+    std::optional<APFloat> epsilon;
+    int64_t columns;
+  };
+  FailureOr<Activations> planActivations(Operation *op, const Place &input,
+                                         const Prologue &prologue);
+
+  func::FuncOp step;
+  KernelLibrary &library;
+  SymbolTable symbols;
+  StepPlan result;
+  WorkspacePlanner tokenArea, rowArea;
+  std::vector<Buffer> buffers;
+  DenseMap<Value, Place> places;
+  DenseMap<Value, InputOperand> inputs;
+  DenseMap<Value, int64_t> caches;
+  /// Rope tables by (theta's bits, rotary dimensions, factors' offset).
+  std::map<std::tuple<uint64_t, int64_t, int64_t>, BufferOperand> ropeTables;
+  int64_t privateBytes = 0;
+  int64_t bytesRead = 0;
+};
+
+} // namespace mlir::llm
+
+#endif // LLMIR_LIB_CONVERSION_LLMTOCPU_STEPPLANNER_H

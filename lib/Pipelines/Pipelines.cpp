@@ -1,0 +1,136 @@
+// The passes of each phase, in order: see Pipelines.h.
+
+#include "llmir/Pipelines/Pipelines.h"
+
+#include "llmir/Conversion/LLMToCPU/Passes.h"
+#include "llmir/Dialect/LLM/Transforms/Passes.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Dialect/Vector/Transforms/Passes.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+#include "llvm/ADT/StringSwitch.h"
+
+namespace mlir::llm {
+
+namespace {
+struct PhaseName {
+  Phase phase;
+  StringRef name;
+};
+constexpr PhaseName kPhases[] = {{Phase::Input, "input"},
+                                 {Phase::Optimize, "optimize"},
+                                 {Phase::Kernel, "kernel"},
+                                 {Phase::Target, "target"}};
+} // namespace
+
+std::optional<Phase> parsePhase(StringRef name) {
+  for (const PhaseName &entry : kPhases)
+    if (entry.name == name)
+      return entry.phase;
+  return std::nullopt;
+}
+
+StringRef phaseName(Phase phase) {
+  for (const PhaseName &entry : kPhases)
+    if (entry.phase == phase)
+      return entry.name;
+  llvm_unreachable("unknown phase");
+}
+
+ArrayRef<Phase> allPhases() {
+  static constexpr Phase phases[] = {Phase::Input, Phase::Optimize, Phase::Kernel, Phase::Target};
+  return phases;
+}
+
+static void addOptimizePasses(OpPassManager &manager, const PipelineOptions &options) {
+  manager.addPass(createFuseProjectionsPass());
+  manager.addNestedPass<func::FuncOp>(createFoldNormsPass());
+  manager.addNestedPass<func::FuncOp>(createFoldResidualsPass());
+  QuantizeActivationsPassOptions quantize;
+  quantize.type = llvm::StringSwitch<ActivationType>(options.activations)
+                      .Case("f32", ActivationType::F32)
+                      .Case("bf16", ActivationType::BF16)
+                      .Default(ActivationType::I8);
+  manager.addPass(createQuantizeActivationsPass(quantize));
+  manager.addPass(createChoosePackedLayoutsPass());
+}
+
+static void addKernelPasses(OpPassManager &manager, const PipelineOptions &options) {
+  FormParallelStepPassOptions step;
+  step.features.assign(options.features.begin(), options.features.end());
+  manager.addPass(createFormParallelStepPass(step));
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
+}
+
+static void addTargetPasses(OpPassManager &manager) {
+  manager.addPass(createEraseWeightsPass());
+  manager.addPass(createSCFToControlFlowPass());
+  manager.addPass(memref::createExpandStridedMetadataPass());
+  manager.addPass(createLowerAffinePass());
+  manager.addPass(createConvertMathToLLVMPass());
+  manager.addPass(createConvertVectorToLLVMPass());
+  manager.addPass(createFinalizeMemRefToLLVMConversionPass());
+  manager.addPass(createConvertFuncToLLVMPass());
+  manager.addPass(createArithToLLVMConversionPass());
+  manager.addPass(createConvertControlFlowToLLVMPass());
+  manager.addPass(createReconcileUnrealizedCastsPass());
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
+}
+
+void addPhasePasses(OpPassManager &manager, Phase phase, const PipelineOptions &options) {
+  switch (phase) {
+  case Phase::Input:
+    manager.addNestedPass<func::FuncOp>(createCheckCacheUsesPass());
+    return;
+  case Phase::Optimize:
+    return addOptimizePasses(manager, options);
+  case Phase::Kernel:
+    return addKernelPasses(manager, options);
+  case Phase::Target:
+    return addTargetPasses(manager);
+  }
+}
+
+namespace {
+/// The command-line form of PipelineOptions.
+struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
+  Option<std::string> activations{*this, "activations",
+                                  llvm::cl::desc("Activations of matrix ops: f32, bf16 or i8"),
+                                  llvm::cl::init("i8")};
+  ListOption<std::string> features{
+      *this, "features",
+      llvm::cl::desc("LLVM names of the features that the code may use (default: the host's)")};
+  Option<int> optimizationLevel{*this, "opt-level",
+                                llvm::cl::desc("0: only what correctness needs; 1 and up: all"),
+                                llvm::cl::init(2)};
+
+  PipelineOptions toOptions() const {
+    PipelineOptions options;
+    options.activations = activations;
+    options.features.assign(features.begin(), features.end());
+    return options;
+  }
+};
+} // namespace
+
+void registerPipelines() {
+  PassPipelineRegistration<PipelineFlags>(
+      "llm-optimization-pipeline", "Check, fuse and quantise llm IR (phases input and optimize)",
+      [](OpPassManager &manager, const PipelineFlags &flags) {
+        addPhasePasses(manager, Phase::Input, flags.toOptions());
+        if (flags.optimizationLevel > 0)
+          addPhasePasses(manager, Phase::Optimize, flags.toOptions());
+      });
+  PassPipelineRegistration<PipelineFlags>(
+      "llm-cpu-pipeline", "Compile llm IR to the LLVM dialect for a CPU (all phases)",
+      [](OpPassManager &manager, const PipelineFlags &flags) {
+        for (Phase phase : allPhases())
+          addPhasePasses(manager, phase, flags.toOptions());
+      });
+}
+
+} // namespace mlir::llm

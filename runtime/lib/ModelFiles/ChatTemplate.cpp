@@ -29,11 +29,11 @@ StatusOr<std::string> ChatTemplate::render(std::span<const ChatMessage> messages
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const ChatMessage &message : messages)
     list.push_back({{"role", message.role}, {"content", message.content}});
-  return render(list, options);
+  return renderJSON(list, options);
 }
 
-StatusOr<std::string> ChatTemplate::render(const nlohmann::ordered_json &messages,
-                                           const ChatTemplateOptions &options) const {
+StatusOr<std::string> ChatTemplate::renderJSON(const nlohmann::ordered_json &messages,
+                                               const ChatTemplateOptions &options) const {
   if (!messages.is_array())
     return invalidArgument(std::string("chat template: expected an array of messages, but got ") +
                            messages.type_name());

@@ -60,8 +60,8 @@ public:
                                const ChatTemplateOptions &options = {}) const;
   /// The same for messages with further members (`tool_calls`, lists of parts): a JSON array of
   /// objects.
-  StatusOr<std::string> render(const nlohmann::ordered_json &messages,
-                               const ChatTemplateOptions &options = {}) const;
+  StatusOr<std::string> renderJSON(const nlohmann::ordered_json &messages,
+                                   const ChatTemplateOptions &options = {}) const;
 
 private:
   explicit ChatTemplate(std::unique_ptr<const chat::Program> program);

@@ -90,7 +90,7 @@ Status Lexer::lexText() {
     if (found == std::string::npos) {
       if (start < source_.size())
         push(TokenKind::Text, source_.substr(start));
-      position_ = source_.size();
+      advance(source_.size() - start);
       return Status::ok();
     }
     if (found + 1 < source_.size() &&

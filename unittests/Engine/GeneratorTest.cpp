@@ -117,9 +117,11 @@ TEST_F(GeneratorTest, BlocksOfSequencesInterleave) {
     explicit Watcher(const PagedKVCache &cache) : RecordingListener(4), cache_(cache) {}
     Proceed beforeStep() override {
       if (numSteps == 4)
-        for (int32_t i = 0; i < 4; ++i)
-          for (BlockId block : *cache_.blocks(static_cast<SequenceId>(i)))
+        for (int32_t i = 0; i < 4; ++i) {
+          std::span<const BlockId> ids = *cache_.blocks(static_cast<SequenceId>(i));
+          for (BlockId block : ids)
             blocks[i].push_back(block.index);
+        }
       return RecordingListener::beforeStep();
     }
     std::vector<int32_t> blocks[4];

@@ -9,7 +9,10 @@
 
 static std::atomic<int64_t> numAllocations{0};
 
-static void *allocateCounted(size_t size, size_t alignment) {
+// Not inlined, so that compilers do not take pairs of new and free for mistakes.
+__attribute__((noinline)) static void release(void *memory) { std::free(memory); }
+
+__attribute__((noinline)) static void *allocateCounted(size_t size, size_t alignment) {
   ++numAllocations;
   void *memory = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
   if (!memory)
@@ -22,12 +25,12 @@ void *operator new[](size_t size) { return allocateCounted(size, 16); }
 void *operator new(size_t size, std::align_val_t alignment) {
   return allocateCounted(size, static_cast<size_t>(alignment));
 }
-void operator delete(void *memory) noexcept { std::free(memory); }
-void operator delete[](void *memory) noexcept { std::free(memory); }
-void operator delete(void *memory, size_t) noexcept { std::free(memory); }
-void operator delete[](void *memory, size_t) noexcept { std::free(memory); }
-void operator delete(void *memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void *memory, size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void *memory) noexcept { release(memory); }
+void operator delete[](void *memory) noexcept { release(memory); }
+void operator delete(void *memory, size_t) noexcept { release(memory); }
+void operator delete[](void *memory, size_t) noexcept { release(memory); }
+void operator delete(void *memory, std::align_val_t) noexcept { release(memory); }
+void operator delete(void *memory, size_t, std::align_val_t) noexcept { release(memory); }
 
 using namespace llmir;
 using namespace llmir::testing;

@@ -31,8 +31,10 @@ static void addPromptOptions(CLI::App &app, RunOptions &options) {
       ->group(group)
       ->type_name("FILE");
   app.add_flag("--chat", options.usesChatTemplate,
-               "Give each prompt to the model's chat template as a user's message");
+               "Give each prompt to the model's chat template as a user's message")
+      ->group("Chat");
   app.add_option("--system", options.systemMessage, "With --chat: the system message before it")
+      ->group("Chat")
       ->type_name("TEXT");
 }
 

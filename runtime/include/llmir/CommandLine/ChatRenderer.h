@@ -19,7 +19,7 @@ public:
   /// The text of a JSON array of messages; to be encoded with ParseSpecial::Yes. Errors are the
   /// template's.
   StatusOr<std::string> render(const nlohmann::ordered_json &messages) const {
-    return template_.render(messages, options_);
+    return template_.renderJSON(messages, options_);
   }
 
 private:

@@ -1,6 +1,6 @@
 // Verification and inference of attention.
 
-#include "CacheAssembly.h"
+#include "OpAssembly.h"
 #include "VerifyHelpers.h"
 
 using namespace mlir;
@@ -67,6 +67,9 @@ LogicalResult PagedAttentionOp::verify() {
   int64_t sequences = getTensorType(getSeqLens()).getDimSize(0);
   if (failed(verifyDim(*this, "block_table", getBlockTable(), 0, sequences,
                        "the number of sequences")))
+    return failure();
+  // (ATT-11)
+  if (failed(verifyTableWidth(*this, getBlockTable(), getCache().getType())))
     return failure();
   // (ATT-8)
   if (!ragged)

@@ -1,6 +1,6 @@
 // Verification and inference of the ops that make, extend and read caches.
 
-#include "CacheAssembly.h"
+#include "OpAssembly.h"
 #include "VerifyHelpers.h"
 
 using namespace mlir;
@@ -111,6 +111,9 @@ LogicalResult LookupKVOp::verify() {
   if (failed(verifyDim(*this, "block_table", getBlockTable(), 0,
                        getTensorType(getSeqLens()).getDimSize(0), "the number of sequences")))
     return failure();
+  // (KV-16)
+  if (failed(verifyTableWidth(*this, getBlockTable(), cache)))
+    return failure();
   if (failed(verifyKeysAndValues(*this, cache, getKeys(), getValues())))
     return failure();
   // (KV-13)
@@ -135,10 +138,5 @@ LogicalResult BlockTableOp::verify() {
                        "the number of sequences")))
     return failure();
   // (KV-16)
-  int64_t blocks = getTensorType(getTable()).getDimSize(1);
-  int64_t limit = getCache().getType().getMaxBlocksPerSequence();
-  if (!ShapedType::isDynamic(blocks) && (blocks < 1 || blocks > limit))
-    return emitOpError("expected the table to have 1 to ")
-           << limit << " columns, the most blocks of a sequence, but got " << blocks;
-  return success();
+  return verifyTableWidth(*this, getTable(), getCache().getType());
 }

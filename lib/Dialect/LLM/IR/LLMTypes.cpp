@@ -32,9 +32,11 @@ parseNamedParameters(AsmParser &parser, StringRef known,
     SMLoc location = parser.getCurrentLocation();
     if (parser.parseKeyword(&name) || parser.parseEqual())
       return failure();
+    // (TYP-2)
     if (!seen.insert(name).second)
       return parser.emitError(location, "parameter '") << name << "' is given twice";
     std::optional<ParseResult> result = parseValue(name);
+    // (TYP-1)
     if (!result)
       return parser.emitError(location, "expected one of ")
              << known << ", but got '" << name << "'";
@@ -107,6 +109,23 @@ static LogicalResult verifyRange(function_ref<InFlightDiagnostic()> emitError, S
   return emitError() << "expected " << name << " to be in 1.." << max << ", but got " << value;
 }
 
+/// The layout of a cache whose parameters are in range.
+static llmir_cache_layout makeLayout(int64_t layers, int64_t heads, int64_t headDim,
+                                     int64_t blockSize, int64_t maxSeqLen, Type keyStorage,
+                                     Type valueStorage, int64_t valueHeadDim) {
+  llmir_cache_layout layout = {};
+  layout.key_type = *getABIElementType(keyStorage);
+  layout.value_type = *getABIElementType(valueStorage);
+  layout.num_layers = static_cast<int32_t>(layers);
+  layout.num_kv_heads = static_cast<int32_t>(heads);
+  layout.key_head_dim = static_cast<int32_t>(headDim);
+  layout.value_head_dim = static_cast<int32_t>(valueHeadDim);
+  layout.block_size = static_cast<int32_t>(blockSize);
+  layout.max_seq_len = static_cast<int32_t>(maxSeqLen);
+  llmir_cache_layout_init(&layout);
+  return layout;
+}
+
 LogicalResult PagedKVCacheType::verify(function_ref<InFlightDiagnostic()> emitError, Type element,
                                        int64_t layers, int64_t heads, int64_t headDim,
                                        int64_t blockSize, int64_t maxSeqLen, Type keyStorage,
@@ -141,21 +160,20 @@ LogicalResult PagedKVCacheType::verify(function_ref<InFlightDiagnostic()> emitEr
   if (valueHeadDim != headDim)
     return emitError() << "'value_head_dim' = " << valueHeadDim << " with head size " << headDim
                        << " cannot be lowered: attention reads keys and values of one size";
+  // (KVT-8)
+  constexpr int64_t kMaxBlockBytes = int64_t(1) << 30;
+  int64_t blockBytes = makeLayout(layers, heads, headDim, blockSize, maxSeqLen, keyStorage,
+                                  valueStorage, valueHeadDim)
+                           .block_stride;
+  if (blockBytes > kMaxBlockBytes)
+    return emitError() << "expected a block of all layers to be at most " << kMaxBlockBytes
+                       << " bytes, but got " << blockBytes;
   return success();
 }
 
 llmir_cache_layout PagedKVCacheType::getLayout() const {
-  llmir_cache_layout layout = {};
-  layout.key_type = *getABIElementType(getKeyStorage());
-  layout.value_type = *getABIElementType(getValueStorage());
-  layout.num_layers = static_cast<int32_t>(getNumLayers());
-  layout.num_kv_heads = static_cast<int32_t>(getNumKVHeads());
-  layout.key_head_dim = static_cast<int32_t>(getHeadDim());
-  layout.value_head_dim = static_cast<int32_t>(getValueHeadDim());
-  layout.block_size = static_cast<int32_t>(getBlockSize());
-  layout.max_seq_len = static_cast<int32_t>(getMaxSeqLen());
-  llmir_cache_layout_init(&layout);
-  return layout;
+  return makeLayout(getNumLayers(), getNumKVHeads(), getHeadDim(), getBlockSize(), getMaxSeqLen(),
+                    getKeyStorage(), getValueStorage(), getValueHeadDim());
 }
 
 //===----------------------------------------------------------------------===//

@@ -1,5 +1,6 @@
 // Verification and inference of the transformer ops.
 
+#include "OpAssembly.h"
 #include "VerifyHelpers.h"
 
 using namespace mlir;

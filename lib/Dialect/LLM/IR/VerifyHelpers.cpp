@@ -118,3 +118,12 @@ LogicalResult llm::verifyLayer(Operation *op, PagedKVCacheType cache, int32_t la
     return op->emitOpError("expected the layer as an attribute or as an operand, but got both");
   return success();
 }
+
+LogicalResult llm::verifyTableWidth(Operation *op, Value table, PagedKVCacheType cache) {
+  int64_t blocks = cast<RankedTensorType>(table.getType()).getDimSize(1);
+  int64_t limit = cache.getMaxBlocksPerSequence();
+  if (!ShapedType::isDynamic(blocks) && (blocks < 1 || blocks > limit))
+    return op->emitOpError("expected the table to have 1 to ")
+           << limit << " columns, the most blocks of a sequence, but got " << blocks;
+  return success();
+}

@@ -37,6 +37,9 @@ LogicalResult verifyActivationType(Operation *op, std::optional<Type> type, int6
 /// Checks that `layer` is one of the cache's, and is not given both ways.
 LogicalResult verifyLayer(Operation *op, PagedKVCacheType cache, int32_t layer, Value layerIndex);
 
+/// Checks that a block table is no wider than the cache's longest sequence needs.
+LogicalResult verifyTableWidth(Operation *op, Value table, PagedKVCacheType cache);
+
 } // namespace mlir::llm
 
 #endif // LLMIR_LIB_DIALECT_LLM_IR_VERIFYHELPERS_H

@@ -1,5 +1,6 @@
 // Verification of llm.weight, and looking one up.
 
+#include "OpAssembly.h"
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
 
 using namespace mlir;
@@ -97,8 +98,11 @@ LogicalResult WeightOp::verify() {
   if (failed(verifySourceRows(*this)))
     return failure();
   // (W-8)
-  if (std::optional<uint64_t> offset = getOffset(); offset && *offset % LLMIR_ALIGNMENT != 0)
+  int64_t offset = static_cast<int64_t>(getOffset().value_or(0));
+  if (offset < 0)
+    return emitOpError("expected 'offset' not to be negative, but got ") << offset;
+  if (offset % LLMIR_ALIGNMENT != 0)
     return emitOpError("expected 'offset' to be a multiple of ")
-           << LLMIR_ALIGNMENT << ", but got " << static_cast<int64_t>(*offset);
+           << LLMIR_ALIGNMENT << ", but got " << offset;
   return success();
 }

@@ -93,7 +93,7 @@ def LLM_LinearOp : LLM_WeightUserOp<"linear"> {
   let assemblyFormat = [{
     $input `,` $weight (`norm` `(` $norm_weight^ `,` $norm_epsilon `)`)?
     (`activations` `(` $activation_type^ `)`)? (`bias` `(` $bias^ `)`)?
-    (`epilogue` `(` $epilogue^ `)`)? (`residual` `(` $residual^ `)`)?
+    (`epilogue` `(` custom<Keyword>($epilogue)^ `)`)? (`residual` `(` $residual^ `)`)?
     attr-dict `:` functional-type(operands, results)
   }];
   let builders = [

@@ -38,7 +38,7 @@ def LLM_WeightOp : LLM_Op<"weight", [Symbol]> {
     OptionalAttr<I64Attr>:$offset);
   let assemblyFormat = [{
     $sym_name (`sources` `(` $sources^ `)`)? (`source_rows` `(` $source_rows^ `)`)?
-    (`arrangement` `(` $arrangement^ `)`)? (`offset` `(` $offset^ `)`)? attr-dict `:` $type
+    (`arrangement` `(` custom<Keyword>($arrangement)^ `)`)? (`offset` `(` $offset^ `)`)? attr-dict `:` $type
   }];
   let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::Type":$type)>];
   let hasVerifier = 1;

@@ -11,7 +11,7 @@ def CheckCacheUsesPass : Pass<"llm-check-cache-uses"> {
     A cache is a linear value: `llm.append_kv` and `llm.store_kv` consume it, and no use of it may
     follow on any path. The verifier sees one block; this pass follows branches, regions and loops.
     Arms that exclude each other may each consume the same cache. Each violation is an error at the
-    second use with a note at the consumer. The pass changes nothing.
+    second use with a note at the consumer. The pass changes nothing and counts `cache-consumers`.
 
     Passing a cache to a call consumes it. A branch or region operand hands it on: the block argument
     or result is then another name for it, and consuming the one ends the other.
@@ -31,9 +31,6 @@ def CheckCacheUsesPass : Pass<"llm-check-cache-uses"> {
       cf.cond_br %again, ^body(%next : !kv), ^exit
     ```
   }];
-  let statistics = [
-    Statistic<"numConsumers", "num-consumers", "Number of ops that consume a cache">
-  ];
 }
 
 def FuseProjectionsPass : Pass<"llm-fuse-projections", "::mlir::ModuleOp"> {

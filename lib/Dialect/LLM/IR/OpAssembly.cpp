@@ -1,6 +1,6 @@
-// Assembly of the attributes of cache ops, in the order in which their documentation shows them.
+// Custom directives of the ops' declarative assembly: attributes in the documentation's order.
 
-#include "CacheAssembly.h"
+#include "OpAssembly.h"
 
 using namespace mlir;
 using namespace mlir::llm;

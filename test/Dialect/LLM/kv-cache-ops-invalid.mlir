@@ -1,0 +1,242 @@
+// KV cache ops that are refused, one case a message; the ids are those of docs/Dialect.md.
+// RUN: llmir-opt %s --split-input-file --verify-diagnostics
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<?x16x64xf32>, %v: tensor<?x16x64xf32>, %s: tensor<?xi32>) {
+  // (KV-1)
+  // expected-error @+1 {{'llm.store_kv' op expected 'layer' to be in 0..11, the cache's layers, but got 12}}
+  %0 = llm.store_kv %kv, %k, %v, %s {layer = 12 : i32} : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>) -> !kv
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<2x1x16x64xf16>, %v: tensor<2x1x16x64xf16>, %s: tensor<2xi32>) {
+  // (KV-1)
+  // expected-error @+1 {{'llm.append_kv' op expected 'layer' to be in 0..11, the cache's layers, but got -1}}
+  %0:2 = llm.append_kv %kv, %k, %v, %s {block_size = 16 : i32, max_seq_len = 4096 : i32, layer = -1 : i32} : (!kv, tensor<2x1x16x64xf16>, tensor<2x1x16x64xf16>, tensor<2xi32>) -> (!kv, tensor<2x1xi32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<?x16x64xf32>, %v: tensor<?x16x64xf32>, %s: tensor<?xi32>, %i: index) {
+  // (KV-2)
+  // expected-error @+1 {{'llm.store_kv' op expected the layer as an attribute or as an operand, but got both}}
+  %0 = llm.store_kv %kv, %k, %v, %s layer(%i) {layer = 1 : i32} : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>, index) -> !kv
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<2x1x16x64xf16>, %v: tensor<2x16x64xf16>, %s: tensor<2xi32>) {
+  // (KV-3)
+  // expected-error @+1 {{'llm.append_kv' op expected 'values' to have the rank of 'keys', 4, but got 3}}
+  %0:2 = llm.append_kv %kv, %k, %v, %s {block_size = 16 : i32, max_seq_len = 4096 : i32} : (!kv, tensor<2x1x16x64xf16>, tensor<2x16x64xf16>, tensor<2xi32>) -> (!kv, tensor<2x1xi32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<?x16x64xf32>, %v: tensor<?x16x64xf16>, %s: tensor<?xi32>) {
+  // (KV-4)
+  // expected-error @+1 {{'llm.store_kv' op expected 'values' to have the element type of 'keys', 'f32', but got 'f16'}}
+  %0 = llm.store_kv %kv, %k, %v, %s : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf16>, tensor<?xi32>) -> !kv
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<2x1x16x64xf16>, %v: tensor<2x2x16x64xf16>, %s: tensor<2xi32>) {
+  // (KV-5)
+  // expected-error @+1 {{'llm.append_kv' op expected dimension 1 of 'values' to be that of 'keys', 1, but got 2}}
+  %0:2 = llm.append_kv %kv, %k, %v, %s {block_size = 16 : i32, max_seq_len = 4096 : i32} : (!kv, tensor<2x1x16x64xf16>, tensor<2x2x16x64xf16>, tensor<2xi32>) -> (!kv, tensor<2x1xi32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<?x8x64xf32>, %v: tensor<?x16x64xf32>, %s: tensor<?xi32>) {
+  // (KV-6)
+  // expected-error @+1 {{'llm.store_kv' op expected dimension 1 of 'keys' to be the cache's number of KV heads 16, but got 8}}
+  %0 = llm.store_kv %kv, %k, %v, %s : (!kv, tensor<?x8x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>) -> !kv
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<2x1x16x64xf16>, %v: tensor<2x1x8x64xf16>, %s: tensor<2xi32>) {
+  // (KV-6)
+  // expected-error @+1 {{'llm.append_kv' op expected dimension 2 of 'values' to be the cache's number of KV heads 16, but got 8}}
+  %0:2 = llm.append_kv %kv, %k, %v, %s {block_size = 16 : i32, max_seq_len = 4096 : i32} : (!kv, tensor<2x1x16x64xf16>, tensor<2x1x8x64xf16>, tensor<2xi32>) -> (!kv, tensor<2x1xi32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<?x16x128xf32>, %v: tensor<?x16x128xf32>, %s: tensor<?xi32>) {
+  // (KV-7)
+  // expected-error @+1 {{'llm.store_kv' op expected dimension 2 of 'keys' to be the cache's head size 64, but got 128}}
+  %0 = llm.store_kv %kv, %k, %v, %s : (!kv, tensor<?x16x128xf32>, tensor<?x16x128xf32>, tensor<?xi32>) -> !kv
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<?x16x64xf32>, %v: tensor<?x16x128xf32>, %s: tensor<?xi32>) {
+  // (KV-7)
+  // expected-error @+1 {{'llm.store_kv' op expected dimension 2 of 'values' to be the cache's value head size 64, but got 128}}
+  %0 = llm.store_kv %kv, %k, %v, %s : (!kv, tensor<?x16x64xf32>, tensor<?x16x128xf32>, tensor<?xi32>) -> !kv
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<2x1x16x64xf16>, %v: tensor<2x1x16x64xf16>, %s: tensor<2xi32>) {
+  // (KV-8)
+  // expected-error @+1 {{'llm.append_kv' op expected 'block_size' to be the cache's, 16, but got 32}}
+  %0:2 = llm.append_kv %kv, %k, %v, %s {block_size = 32 : i32, max_seq_len = 4096 : i32} : (!kv, tensor<2x1x16x64xf16>, tensor<2x1x16x64xf16>, tensor<2xi32>) -> (!kv, tensor<2x1xi32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<2x1x16x64xf16>, %v: tensor<2x1x16x64xf16>, %s: tensor<2xi32>) {
+  // (KV-9)
+  // expected-error @+1 {{'llm.append_kv' op expected 'max_seq_len' to be the cache's, 4096, but got 2048}}
+  %0:2 = llm.append_kv %kv, %k, %v, %s {block_size = 16 : i32, max_seq_len = 2048 : i32} : (!kv, tensor<2x1x16x64xf16>, tensor<2x1x16x64xf16>, tensor<2xi32>) -> (!kv, tensor<2x1xi32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<2x1x16x64xf16>, %v: tensor<2x1x16x64xf16>, %s: tensor<3xi32>) {
+  // (KV-10)
+  // expected-error @+1 {{'llm.append_kv' op expected dimension 0 of 'seq_ids' to be the batch size of 'keys', 2, but got 3}}
+  %0:2 = llm.append_kv %kv, %k, %v, %s {block_size = 16 : i32, max_seq_len = 4096 : i32} : (!kv, tensor<2x1x16x64xf16>, tensor<2x1x16x64xf16>, tensor<3xi32>) -> (!kv, tensor<2x1xi32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<5x16x64xf32>, %v: tensor<5x16x64xf32>, %s: tensor<4xi32>) {
+  // (KV-11)
+  // expected-error @+1 {{'llm.store_kv' op expected dimension 0 of 'slots' to be the number of tokens of 'keys', 5, but got 4}}
+  %0 = llm.store_kv %kv, %k, %v, %s : (!kv, tensor<5x16x64xf32>, tensor<5x16x64xf32>, tensor<4xi32>) -> !kv
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %t: tensor<3x128xi32>, %l: tensor<2xi32>) {
+  // (KV-12)
+  // expected-error @+1 {{'llm.lookup_kv' op expected dimension 0 of 'block_table' to be the number of sequences 2, but got 3}}
+  %0:2 = llm.lookup_kv %kv, %t, %l : (!kv, tensor<3x128xi32>, tensor<2xi32>) -> (tensor<2x?x16x64xf16>, tensor<2x?x16x64xf16>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %t: tensor<2x128xi32>, %l: tensor<2xi32>) {
+  // (KV-13)
+  // expected-error @+1 {{'llm.lookup_kv' op expected dimension 0 of 'keys' to be the number of sequences 2, but got 4}}
+  %0:2 = llm.lookup_kv %kv, %t, %l : (!kv, tensor<2x128xi32>, tensor<2xi32>) -> (tensor<4x?x16x64xf16>, tensor<4x?x16x64xf16>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %t: tensor<2x128xi32>, %l: tensor<2xi32>) {
+  // (KV-14)
+  // expected-error @+1 {{'llm.lookup_kv' op expected results of the cache's element type 'f16', but got 'f32'}}
+  %0:2 = llm.lookup_kv %kv, %t, %l : (!kv, tensor<2x128xi32>, tensor<2xi32>) -> (tensor<2x?x16x64xf32>, tensor<2x?x16x64xf32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %s: tensor<2xi32>) {
+  // (KV-15)
+  // expected-error @+1 {{'llm.block_table' op expected dimension 0 of 'table' to be the number of sequences 2, but got 3}}
+  %0 = llm.block_table %kv, %s : (!kv, tensor<2xi32>) -> tensor<3x128xi32>
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %s: tensor<2xi32>) {
+  // (KV-16)
+  // expected-error @+1 {{'llm.block_table' op expected the table to have 1 to 256 columns, the most blocks of a sequence, but got 257}}
+  %0 = llm.block_table %kv, %s : (!kv, tensor<2xi32>) -> tensor<2x257xi32>
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<2x1x16x64xf16>, %v: tensor<2x1x16x64xf16>, %s: tensor<2xi32>) {
+  // (KV-17)
+  // expected-error @+2 {{failed to infer returned types}}
+  // expected-error @+1 {{'llm.append_kv' op inferred type(s) '!llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>', 'tensor<2x1xi32>' are incompatible with return type(s) of operation}}
+  %0:2 = llm.append_kv %kv, %k, %v, %s {block_size = 16 : i32, max_seq_len = 4096 : i32} : (!kv, tensor<2x1x16x64xf16>, tensor<2x1x16x64xf16>, tensor<2xi32>) -> (!kv, tensor<2x2xi32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<?x16x64xf32>, %s: tensor<?xi32>) {
+  // (KV-18)
+  // expected-error @+1 {{'llm.store_kv' op failed to verify that all of {cache, new_cache} have same type}}
+  %0 = llm.store_kv %kv, %k, %k, %s : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>) -> !llm.paged_kv_cache<f16, 12, 16, 64, 32, 4096>
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<2x1x16x64xf64>, %v: tensor<2x1x16x64xf16>, %s: tensor<2xi32>) {
+  // expected-error @+1 {{'llm.append_kv' op operand #1 must be 3D/4D tensor of 32-bit float or 16-bit float or bfloat16 type values, but got 'tensor<2x1x16x64xf64>'}}
+  %0:2 = llm.append_kv %kv, %k, %v, %s {block_size = 16 : i32, max_seq_len = 4096 : i32} : (!kv, tensor<2x1x16x64xf64>, tensor<2x1x16x64xf16>, tensor<2xi32>) -> (!kv, tensor<2x1xi32>)
+  return
+}

@@ -1,0 +1,31 @@
+"""Prints the mlir examples in the descriptions of TableGen files, separated for --split-input-file,
+each round-tripped by whoever reads them. A type or op whose description lacks one is an error."""
+
+import pathlib
+import re
+import sys
+
+
+def definitions(text):
+    """The (name, body) of each op, type, attribute and dialect of a TableGen file."""
+    for part in re.split(r"\n(?=def )", text):
+        match = re.match(r"def (\w+) : (\w+)", part)
+        if match and match[2] in ("Dialect", "LLM_Op", "LLM_WeightUserOp", "LLM_Type", "TypeDef",
+                                  "EnumAttr"):
+            yield match[1], part
+
+
+def main():
+    separator = ""
+    for path in sorted(pathlib.Path(sys.argv[1]).glob("*.td")):
+        for name, body in definitions(path.read_text()):
+            examples = re.findall(r"```mlir\n(.*?)```", body, re.DOTALL)
+            if "let summary" not in body or not examples:
+                sys.exit(f"{path.name}: expected {name} to have a summary and an example")
+            for example in examples:
+                print(f"{separator}// {path.name}: {name}\n{example}")
+                separator = "// -----\n\n"
+
+
+if __name__ == "__main__":
+    main()

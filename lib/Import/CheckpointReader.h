@@ -47,8 +47,6 @@ public:
   FailureOr<Type> getMatrixType(StringRef name, int64_t rows, int64_t columns);
   /// The weight type of an f32 vector of exactly `elements`; marks the tensor as used.
   FailureOr<Type> getVectorType(StringRef name, int64_t elements);
-  /// Marks a tensor that is known to be superfluous.
-  void ignoreTensor(StringRef name) { used.insert(name); }
   /// Fails with the name of the first tensor that nothing asked for.
   LogicalResult checkAllTensorsUsed() const;
 

@@ -88,3 +88,27 @@ module attributes {llm.name = 1 : i32} {}
 // (MOD-3)
 // expected-error @+1 {{expected 'llm.vocabulary_size' to be a positive integer, but got 0 : i64}}
 module attributes {llm.vocabulary_size = 0 : i64} {}
+
+// -----
+
+// (W-9)
+// expected-error @+1 {{'llm.weight' op expected 'source_rows' to give the rows of 2 sources, but got 1}}
+llm.weight @w sources(["a", "b"]) source_rows([4]) : tensor<4x4xf32>
+
+// -----
+
+// (W-10)
+// expected-error @+1 {{'llm.weight' op expected each of 'source_rows' to be in 1..4, but got 5}}
+llm.weight @w sources(["a", "b"]) source_rows([5, -1]) : tensor<4x4xf32>
+
+// -----
+
+// (W-11)
+// expected-error @+1 {{'llm.weight' op expected 'source_rows' to add up to the weight's 4 rows, but got 3}}
+llm.weight @w sources(["a", "b"]) source_rows([1, 2]) : tensor<4x4xf32>
+
+// -----
+
+// (W-12)
+// expected-error @+1 {{'llm.weight' op expected interleaved sources to have equally many rows}}
+llm.weight @w sources(["a", "b"]) source_rows([1, 3]) arrangement(interleave) : tensor<4x4xf32>

@@ -17,6 +17,7 @@ LogicalResult PagedAttentionOp::inferReturnTypes(MLIRContext *, std::optional<Lo
                                                  ValueRange operands, DictionaryAttr,
                                                  OpaqueProperties, RegionRange,
                                                  SmallVectorImpl<Type> &types) {
+  // (ATT-10)
   if (operands.size() < 2)
     return failure();
   auto query = dyn_cast<RankedTensorType>(operands[0].getType());

@@ -53,6 +53,7 @@ OpOperand &AppendKVOp::getConsumedCache() { return getCacheMutable(); }
 LogicalResult AppendKVOp::inferReturnTypes(MLIRContext *context, std::optional<Location>,
                                            ValueRange operands, DictionaryAttr, OpaqueProperties,
                                            RegionRange, SmallVectorImpl<Type> &types) {
+  // (KV-17)
   if (operands.size() < 2)
     return failure();
   auto keys = dyn_cast<RankedTensorType>(operands[1].getType());

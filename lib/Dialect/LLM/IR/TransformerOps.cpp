@@ -166,6 +166,7 @@ LogicalResult LinearOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
 LogicalResult RopeOp::inferReturnTypes(MLIRContext *, std::optional<Location>, ValueRange operands,
                                        DictionaryAttr, OpaqueProperties, RegionRange,
                                        SmallVectorImpl<Type> &types) {
+  // (ROPE-6)
   if (operands.empty())
     return failure();
   llvm::append_range(types, operands.drop_back().getTypes());

@@ -66,7 +66,7 @@ def LLM_AppendKVOp : LLM_Op<"append_kv", [
 }
 
 def LLM_StoreKVOp : LLM_Op<"store_kv", [
-    AllTypesMatch<["cache", "new_cache"]>,
+    AllTypesMatch<["cache", "new_cache"]>, // (KV-18)
     DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
   let summary = "Write keys and values into slots that the scheduler chose";
   let description = [{

@@ -1,9 +1,11 @@
 // llmir-opt: runs passes over `llm` IR. A thin main over the libraries' registration functions;
 // adds to mlir-opt's options one that prints what this project's passes counted.
 
+#include "llmir/Conversion/LLMToCPU/Passes.h"
 #include "llmir/Dialect/LLM/IR/LLMDialect.h"
 #include "llmir/Dialect/LLM/Transforms/PassStatistics.h"
 #include "llmir/Dialect/LLM/Transforms/Passes.h"
+#include "llmir/Pipelines/Pipelines.h"
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -44,6 +46,8 @@ int main(int argc, char **argv) {
   registerAllPasses();
   // Passes and pipelines of this project; each library adds its own line.
   llm::registerLLMPasses();
+  llm::registerLLMToCPUPasses();
+  llm::registerPipelines();
 
   llvm::cl::opt<bool> printStatistics(
       "llm-pass-statistics", llvm::cl::desc("Print on stderr what the llm passes counted"));

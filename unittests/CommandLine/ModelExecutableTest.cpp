@@ -20,7 +20,7 @@ protected:
   /// The exit code and output of a shell's command line, in which `$M` is the program.
   static CommandResult shell(const std::string &program, const std::string &line) {
     CommandResult result;
-    std::FILE *pipe = popen(("M=" + program + "; " + line + " 2>&1").c_str(), "r");
+    std::FILE *pipe = popen(("M=" + program + "; { " + line + "; } 2>&1").c_str(), "r");
     char buffer[4096];
     for (size_t length = 0; (length = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;)
       result.output.append(buffer, length);
@@ -58,4 +58,11 @@ TEST_F(ModelExecutableTest, AReaderThatGoesAwayEndsItQuietly) {
   CommandResult result =
       shell("{ sleep 0.3; $M --tokens 7 -n 40 --ignore-eos --echo; echo \"code $?\" >&2; } | true");
   EXPECT_EQ(result.output, "code 0\n");
+}
+
+TEST_F(ModelExecutableTest, AnInterruptEndsItCleanly) {
+  CommandResult result =
+      shell("sleep 2 | timeout --preserve-status -s INT 1 $M --prompt-file - -n 4");
+  EXPECT_EQ(result.exitCode, 130);
+  EXPECT_EQ(result.output, "");
 }

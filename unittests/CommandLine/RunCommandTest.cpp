@@ -207,7 +207,8 @@ TEST_F(RunCommandTest, EachMistakeIsOneClearError) {
   expectError(run({"--tokens", "1", "--context", "65"}), 1, "at most the model's 64 tokens");
   TemporaryFile batch("ab\n\nab\n");
   expectError(run({"--batch", batch.path()}), 1, "line 2 is empty");
-  expectError(runCommand({"run", "/no/such/model", "-p", "x"}), 1, "/no/such/model");
+  expectError(runCommand({"run", "/no/such/model", "-p", "x"}), 1,
+              "llmir: error: /no/such/model: cannot open");
   expectError(run({"-p", "x", "--frobnicate"}), 2, "--frobnicate");
   expectError(run({"-p", "x", "-n", "many"}), 2, "many");
   expectError(run({}), 2, "expected a prompt");

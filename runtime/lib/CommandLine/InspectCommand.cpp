@@ -151,6 +151,8 @@ static Status inspectFile(const InspectOptions &options) {
 int inspectModel(const InspectOptions &options) {
   SignalScope signals;
   Status status = inspectFile(options);
+  if (SignalScope::wasInterrupted())
+    return ExitInterrupted;
   return status ? ExitSuccess : reportError(status);
 }
 

@@ -4,6 +4,7 @@
 
 #include "llmir/Base/MappedFile.h"
 #include "llmir/CommandLine/ChatRenderer.h"
+#include "llmir/CommandLine/Terminal.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -22,6 +23,8 @@ static StatusOr<std::string> readStandardInput() {
       return text;
     if (length > 0)
       text.append(buffer, static_cast<size_t>(length));
+    else if (errno == EINTR && SignalScope::wasInterrupted())
+      return failedPrecondition("interrupted while reading the standard input");
     else if (errno != EINTR)
       return internalError(std::string("cannot read the standard input: ") + std::strerror(errno));
   }

@@ -127,15 +127,20 @@ StatusOr<Manifest> LoadedModel::readManifest(const std::string &path) {
   return manifest ? manifest : manifest.status().withContext(path);
 }
 
+/// The error with the file's name before it, unless it has that already.
+static Status namingFile(const Status &status, const std::string &path) {
+  return status.message().starts_with(path + ": ") ? status : status.withContext(path);
+}
+
 StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::open(const std::string &path,
                                                          const LoadOptions &options) {
   std::unique_ptr<LoadedModel> model(new LoadedModel);
   if (Status status = model->loadSections(path, options); !status.isOk())
-    return status.withContext(path);
+    return namingFile(status, path);
   if (Status status = model->loadCode(path); !status.isOk())
-    return status.withContext(path);
+    return namingFile(status, path);
   if (Status status = model->loadWeights(options); !status.isOk())
-    return status.withContext(path);
+    return namingFile(status, path);
   return model;
 }
 

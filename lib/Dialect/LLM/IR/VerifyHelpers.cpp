@@ -2,6 +2,7 @@
 // layers.
 
 #include "VerifyHelpers.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace mlir::llm;
@@ -11,7 +12,9 @@ int64_t llm::getNumFeatures(RankedTensorType type) {
   for (int64_t size : type.getShape().drop_front()) {
     if (ShapedType::isDynamic(size))
       return ShapedType::kDynamic;
-    features *= size;
+    // A product that no tensor can have agrees with no other number of features.
+    if (llvm::MulOverflow(features, size, features))
+      return std::numeric_limits<int64_t>::max();
   }
   return features;
 }

@@ -1,5 +1,5 @@
-"""Prints the mlir examples in the descriptions of TableGen files, separated for --split-input-file,
-each round-tripped by whoever reads them. A type or op whose description lacks one is an error."""
+"""Prints the mlir examples in the descriptions of a folder's TableGen files, separated for
+--split-input-file; a type or op without one is an error. With FILE, NAME and INDEX, one example."""
 
 import pathlib
 import re
@@ -15,11 +15,20 @@ def definitions(text):
             yield match[1], part
 
 
+def find_examples(body):
+    return re.findall(r"```mlir\n(.*?)```", body, re.DOTALL)
+
+
 def main():
+    if len(sys.argv) == 4:
+        text = pathlib.Path(sys.argv[1]).read_text()
+        part = next(p for p in re.split(r"\n(?=def )", text) if p.startswith(f"def {sys.argv[2]} "))
+        print(find_examples(part)[int(sys.argv[3])])
+        return
     separator = ""
     for path in sorted(pathlib.Path(sys.argv[1]).glob("*.td")):
         for name, body in definitions(path.read_text()):
-            examples = re.findall(r"```mlir\n(.*?)```", body, re.DOTALL)
+            examples = find_examples(body)
             if "let summary" not in body or not examples:
                 sys.exit(f"{path.name}: expected {name} to have a summary and an example")
             for example in examples:

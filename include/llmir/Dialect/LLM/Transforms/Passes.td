@@ -16,19 +16,31 @@ def CheckCacheUsesPass : Pass<"llm-check-cache-uses"> {
     Passing a cache to a call consumes it. A branch or region operand hands it on: the block argument
     or result is then another name for it, and consuming the one ends the other.
 
-    Refused, because the loop consumes `%kv` twice:
+    Refused, because the loop consumes `%kv` in every iteration:
     ```mlir
+    !kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
+    func.func @f(%kv: !kv, %k: tensor<?x2x8xf32>, %slots: tensor<?xi32>, %again: i1) -> !kv {
       cf.br ^body
     ^body:
-      %next = llm.store_kv %kv, %k, %v, %slots : (...) -> !kv
+      %next = llm.store_kv %kv, %k, %k, %slots
+          : (!kv, tensor<?x2x8xf32>, tensor<?x2x8xf32>, tensor<?xi32>) -> !kv
       cf.cond_br %again, ^body, ^exit
+    ^exit:
+      return %next : !kv
+    }
     ```
     Accepted, with the cache carried around the loop:
     ```mlir
+    !kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
+    func.func @f(%kv: !kv, %k: tensor<?x2x8xf32>, %slots: tensor<?xi32>, %again: i1) -> !kv {
       cf.br ^body(%kv : !kv)
     ^body(%current: !kv):
-      %next = llm.store_kv %current, %k, %v, %slots : (...) -> !kv
+      %next = llm.store_kv %current, %k, %k, %slots
+          : (!kv, tensor<?x2x8xf32>, tensor<?x2x8xf32>, tensor<?xi32>) -> !kv
       cf.cond_br %again, ^body(%next : !kv), ^exit
+    ^exit:
+      return %next : !kv
+    }
     ```
   }];
 }

@@ -61,6 +61,9 @@ static void addKernelPasses(OpPassManager &manager, const PipelineOptions &optio
   FormParallelStepPassOptions step;
   step.features.assign(options.features.begin(), options.features.end());
   manager.addPass(createFormParallelStepPass(step));
+  ConvertLLMToCPUPassOptions functions;
+  functions.features.assign(options.features.begin(), options.features.end());
+  manager.addPass(createConvertLLMToCPUPass(functions));
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
 }

@@ -1,15 +1,16 @@
 // Forms the parallel step: plans it, emits it, and publishes its memory contract.
 
+#include "HostFeatures.h"
 #include "StepEmitter.h"
 #include "StepPlanner.h"
 
 #include "llmir/Conversion/LLMToCPU/Passes.h"
+#include "llmir/Dialect/LLM/Transforms/PassStatistics.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "llvm/TargetParser/Host.h"
 
 namespace mlir::llm {
 
@@ -17,18 +18,11 @@ namespace mlir::llm {
 #define GEN_PASS_DEF_ERASEWEIGHTSPASS
 #include "llmir/Conversion/LLMToCPU/Passes.h.inc"
 
-/// The features of this machine that LLVM sees.
-static std::vector<std::string> hostFeatures() {
-  std::vector<std::string> features;
-  for (const auto &feature : llvm::sys::getHostCPUFeatures())
-    if (feature.second)
-      features.push_back(feature.first().str());
-  return features;
-}
-
 namespace {
-struct FormParallelStepPass : impl::FormParallelStepPassBase<FormParallelStepPass> {
-  using FormParallelStepPassBase::FormParallelStepPassBase;
+class FormParallelStepPass : public impl::FormParallelStepPassBase<FormParallelStepPass>,
+                             public CountingPass {
+public:
+  using Base::Base;
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -49,13 +43,9 @@ struct FormParallelStepPass : impl::FormParallelStepPassBase<FormParallelStepPas
 
 private:
   LogicalResult form(ModuleOp module, func::FuncOp step) {
-    std::vector<std::string> allowed(features.begin(), features.end());
-    if (allowed.empty())
-      allowed = hostFeatures();
-    std::string missing;
-    FailureOr<CPUTarget> target = CPUTarget::fromFeatures(allowed, missing);
+    FailureOr<CPUTarget> target = targetFromOption(step, features);
     if (failed(target))
-      return step.emitError("expected a target with the feature '") << missing << "'";
+      return failure();
 
     KernelLibrary library(module, *target);
     StepPlanner planner(step, library);
@@ -63,11 +53,11 @@ private:
     if (failed(plan))
       return failure();
     step.erase();
-    numCalls += plan->calls.size();
-    numLoops += StepEmitter(module, library, *plan).emit();
+    count("calls", static_cast<int64_t>(plan->calls.size()));
+    count("layer-loops", StepEmitter(module, library, *plan).emit());
     for (auto function : module.getOps<func::FuncOp>())
       if (function.isPrivate())
-        ++numFunctions;
+        count("tile-functions");
 
     Builder builder(module.getContext());
     auto entry = [&](StringRef name, int64_t bytes) {
@@ -83,7 +73,8 @@ private:
   }
 };
 
-struct EraseWeightsPass : impl::EraseWeightsPassBase<EraseWeightsPass> {
+class EraseWeightsPass : public impl::EraseWeightsPassBase<EraseWeightsPass>, public CountingPass {
+public:
   void runOnOperation() override {
     ModuleOp module = getOperation();
     for (WeightOp weight : llvm::make_early_inc_range(module.getOps<WeightOp>())) {
@@ -92,7 +83,7 @@ struct EraseWeightsPass : impl::EraseWeightsPassBase<EraseWeightsPass> {
         return signalPassFailure();
       }
       weight.erase();
-      ++numErased;
+      count("weights-erased");
     }
   }
 };

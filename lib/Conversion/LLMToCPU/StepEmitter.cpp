@@ -3,6 +3,8 @@
 
 #include "StepEmitter.h"
 
+#include "RuntimeCalls.h"
+
 #include "llmir/ABI.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -61,32 +63,9 @@ Value StepEmitter::loadCount(int64_t offset) {
   return b.toIndex(loadField(offset, b.getI32Type()));
 }
 
-/// A one-dimensional memref of `size` elements at a pointer.
-Value StepEmitter::makeMemRef(Value pointer, MemRefType type, Value size) {
-  MLIRContext *context = b.getContext();
-  Type i64 = b.getI64Type();
-  Type array = LLVM::LLVMArrayType::get(i64, 1);
-  Type descriptorType = LLVM::LLVMStructType::getLiteral(
-      context, {pointer.getType(), pointer.getType(), i64, array, array});
-  Value descriptor = LLVM::PoisonOp::create(b, descriptorType);
-  auto insert = [&](Value value, ArrayRef<int64_t> position) {
-    descriptor = LLVM::InsertValueOp::create(b, descriptor, value, position);
-  };
-  auto constant = [&](int64_t value) -> Value {
-    return LLVM::ConstantOp::create(b, i64, b.getI64IntegerAttr(value));
-  };
-  insert(pointer, {0});
-  insert(pointer, {1});
-  insert(constant(0), {2});
-  insert(arith::IndexCastOp::create(b, i64, size), {3, 0});
-  insert(constant(1), {4, 0});
-  return UnrealizedConversionCastOp::create(b, TypeRange{type}, ValueRange{descriptor})
-      .getResult(0);
-}
-
 Value StepEmitter::loadInts(int64_t offset, Value size) {
   Type pointer = LLVM::LLVMPointerType::get(b.getContext());
-  return makeMemRef(loadField(offset, pointer), library.vectorType(b.getI32Type()), size);
+  return emitMemRefAt(b, loadField(offset, pointer), library.vectorType(b.getI32Type()), size);
 }
 
 void StepEmitter::emitArguments() {
@@ -101,7 +80,7 @@ void StepEmitter::emitArguments() {
   contextLengths = loadInts(offsetof(llmir_step_args, context_lengths), sequenceCount);
   rows = loadInts(offsetof(llmir_step_args, rows), rowCount);
   auto loadBytes = [&](int64_t offset) {
-    return makeMemRef(loadField(offset, pointer), library.bytesType(), anySize);
+    return emitMemRefAt(b, loadField(offset, pointer), library.bytesType(), anySize);
   };
   logits = loadBytes(offsetof(llmir_step_args, logits));
   weights = loadBytes(offsetof(llmir_step_args, weights));
@@ -138,10 +117,11 @@ void StepEmitter::emitCaches() {
     };
     MemRefType ints = library.vectorType(b.getI32Type());
     CacheInputs inputs;
-    inputs.base =
-        makeMemRef(load(offsetof(llmir_cache_view, base), pointer), library.bytesType(), anySize);
-    inputs.slots = makeMemRef(load(offsetof(llmir_cache_view, slots), pointer), ints, tokenCount);
-    inputs.table = makeMemRef(load(offsetof(llmir_cache_view, table), pointer), ints, anySize);
+    inputs.base = emitMemRefAt(b, load(offsetof(llmir_cache_view, base), pointer),
+                               library.bytesType(), anySize);
+    inputs.slots =
+        emitMemRefAt(b, load(offsetof(llmir_cache_view, slots), pointer), ints, tokenCount);
+    inputs.table = emitMemRefAt(b, load(offsetof(llmir_cache_view, table), pointer), ints, anySize);
     inputs.tableStride = b.toIndex(load(offsetof(llmir_cache_view, table_stride), b.getI64Type()));
     caches.push_back(inputs);
   }

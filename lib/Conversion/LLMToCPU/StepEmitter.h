@@ -22,7 +22,6 @@ private:
   // Reading llmir_step_args (StepArguments part of the file).
   Value loadField(int64_t offset, Type type);
   Value loadCount(int64_t offset);
-  Value makeMemRef(Value pointer, MemRefType type, Value size);
   Value loadInts(int64_t offset, Value size);
   void emitArguments();
   void emitCaches();

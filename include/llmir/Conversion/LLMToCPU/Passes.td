@@ -47,10 +47,36 @@ def FormParallelStepPass : Pass<"llm-form-parallel-step", "::mlir::ModuleOp"> {
     ListOption<"features", "features", "std::string",
       "LLVM names of the features that the code may use; the host's when empty.">
   ];
-  let statistics = [
-    Statistic<"numCalls", "calls", "Calls of tile functions before loops were formed">,
-    Statistic<"numFunctions", "tile-functions", "Distinct tile functions">,
-    Statistic<"numLoops", "layer-loops", "Loops over layers">
+  let dependentDialects = KernelDialects;
+}
+
+def ConvertLLMToCPUPass : Pass<"convert-llm-to-cpu", "::mlir::ModuleOp"> {
+  let summary = "Convert functions over KV caches to CPU code and runtime calls";
+  let description = [{
+    For functions that manage a cache themselves (every function but a model's step, which
+    llm-form-parallel-step takes). Tensors become memrefs, a cache the runtime's handle; the host's
+    part of an op (finding blocks) becomes a call of the seam (llmir/ABI.h), the rest a call of the
+    same tile functions that a step uses, over all their tiles. Results are allocated, and owned by
+    the caller where a function returns them; public functions get a C interface.
+
+    Before:
+
+    ```mlir
+    %kv1, %blocks = llm.append_kv %kv0, %k, %v, %seqs {block_size = 16 : i32, max_seq_len = 4096 : i32}
+        : (!kv, tensor<2x1x16x64xf16>, tensor<2x1x16x64xf16>, tensor<2xi32>) -> (!kv, tensor<2x1xi32>)
+    ```
+
+    After:
+
+    ```mlir
+    %status = llvm.call @llmir_rt_cache_append(%handle, %seqs_ptr, %c2, %c1, %slots_ptr, %blocks_ptr)
+    %base = llvm.call @llmir_rt_cache_base(%handle, %layout)
+    func.call @store_kv_f16_12_16_64_64_16(%c0, %c2, %keys, %values, %pool, %slots, %layer)
+    ```
+  }];
+  let options = [
+    ListOption<"features", "features", "std::string",
+      "LLVM names of the features that the code may use; the host's when empty.">
   ];
   let dependentDialects = KernelDialects;
 }
@@ -66,7 +92,6 @@ def EraseWeightsPass : Pass<"llm-erase-weights", "::mlir::ModuleOp"> {
     llm.weight @blk.0.attn_norm.weight offset(0) : tensor<576xf32>
     ```
   }];
-  let statistics = [Statistic<"numErased", "weights-erased", "Weights erased">];
 }
 
 #endif // LLMIR_CONVERSION_LLMTOCPU_PASSES_TD

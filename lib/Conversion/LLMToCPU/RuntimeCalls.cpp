@@ -1,0 +1,90 @@
+// Calls of the seam: see RuntimeCalls.h.
+
+#include "RuntimeCalls.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+namespace mlir::llm {
+
+Value emitMemRefAt(KernelBuilder &b, Value pointer, MemRefType type, Value size) {
+  Type i64 = b.getI64Type();
+  Type array = LLVM::LLVMArrayType::get(i64, 1);
+  Type descriptorType = LLVM::LLVMStructType::getLiteral(
+      b.getContext(), {pointer.getType(), pointer.getType(), i64, array, array});
+  Value descriptor = LLVM::PoisonOp::create(b, descriptorType);
+  auto insert = [&](Value value, ArrayRef<int64_t> position) {
+    descriptor = LLVM::InsertValueOp::create(b, descriptor, value, position);
+  };
+  auto constant = [&](int64_t value) -> Value {
+    return LLVM::ConstantOp::create(b, i64, b.getI64IntegerAttr(value));
+  };
+  insert(pointer, {0});
+  insert(pointer, {1});
+  insert(constant(0), {2});
+  insert(arith::IndexCastOp::create(b, i64, size), {3, 0});
+  insert(constant(1), {4, 0});
+  return UnrealizedConversionCastOp::create(b, TypeRange{type}, ValueRange{descriptor})
+      .getResult(0);
+}
+
+Value emitPointerTo(KernelBuilder &b, Value memref) {
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, memref);
+  Value integer = arith::IndexCastOp::create(b, b.getI64Type(), address);
+  return LLVM::IntToPtrOp::create(b, LLVM::LLVMPointerType::get(b.getContext()), integer);
+}
+
+/// Calls the function called `name`, declaring it when it is new.
+static LLVM::CallOp emitCall(KernelBuilder &b, ModuleOp module, StringRef name, Type result,
+                             ValueRange arguments) {
+  auto function = module.lookupSymbol<LLVM::LLVMFuncOp>(name);
+  if (!function) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(module.getBody());
+    auto type = LLVM::LLVMFunctionType::get(result, SmallVector<Type>(arguments.getTypes()));
+    function = LLVM::LLVMFuncOp::create(b, name, type);
+  }
+  return LLVM::CallOp::create(b, function, arguments);
+}
+
+void emitCacheAppend(KernelBuilder &b, ModuleOp module, Value handle, Value seqIds, Value batch,
+                     Value tokens, Value slots, Value blocks) {
+  emitCall(b, module, "llmir_rt_cache_append", b.getI32Type(),
+           {handle, emitPointerTo(b, seqIds), batch, tokens, emitPointerTo(b, slots),
+            emitPointerTo(b, blocks)});
+}
+
+void emitCacheBlockTable(KernelBuilder &b, ModuleOp module, Value handle, Value seqIds, Value batch,
+                         Value maxBlocks, Value table) {
+  emitCall(b, module, "llmir_rt_cache_block_table", b.getI32Type(),
+           {handle, emitPointerTo(b, seqIds), batch, maxBlocks, emitPointerTo(b, table)});
+}
+
+/// A constant global that holds the layout's bytes: equal layouts share one.
+static LLVM::GlobalOp getLayoutGlobal(KernelBuilder &b, ModuleOp module,
+                                      const llmir_cache_layout &layout) {
+  StringRef bytes(reinterpret_cast<const char *>(&layout), sizeof(layout));
+  int count = 0;
+  for (auto global : module.getOps<LLVM::GlobalOp>()) {
+    if (!global.getSymName().starts_with("cache_layout_"))
+      continue;
+    if (cast<StringAttr>(global.getValueAttr()).getValue() == bytes)
+      return global;
+    ++count;
+  }
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(module.getBody());
+  Type type = LLVM::LLVMArrayType::get(b.getI8Type(), bytes.size());
+  return LLVM::GlobalOp::create(b, type, /*isConstant=*/true, LLVM::Linkage::Internal,
+                                "cache_layout_" + std::to_string(count), b.getStringAttr(bytes),
+                                /*alignment=*/alignof(llmir_cache_layout));
+}
+
+Value emitCacheBase(KernelBuilder &b, ModuleOp module, Value handle,
+                    const llmir_cache_layout &layout) {
+  Type pointer = LLVM::LLVMPointerType::get(b.getContext());
+  Value expected = LLVM::AddressOfOp::create(b, getLayoutGlobal(b, module, layout));
+  return emitCall(b, module, "llmir_rt_cache_base", pointer, {handle, expected}).getResult();
+}
+
+} // namespace mlir::llm

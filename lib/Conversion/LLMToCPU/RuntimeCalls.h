@@ -1,0 +1,34 @@
+// RuntimeCalls: emits calls of the seam (llmir_rt_* of llmir/ABI.h) and turns pointers into memrefs
+// and back.
+
+#ifndef LLMIR_LIB_CONVERSION_LLMTOCPU_RUNTIMECALLS_H
+#define LLMIR_LIB_CONVERSION_LLMTOCPU_RUNTIMECALLS_H
+
+#include "KernelBuilder.h"
+
+#include "llmir/ABI.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace mlir::llm {
+
+/// A one-dimensional memref of `size` (index) elements at an LLVM pointer.
+Value emitMemRefAt(KernelBuilder &builder, Value pointer, MemRefType type, Value size);
+
+/// The address of a memref's first element, as an LLVM pointer.
+Value emitPointerTo(KernelBuilder &builder, Value memref);
+
+/// Makes room for `tokens` (i64) more tokens of `batch` (i64) sequences; fills slots and blocks.
+void emitCacheAppend(KernelBuilder &builder, ModuleOp module, Value handle, Value seqIds,
+                     Value batch, Value tokens, Value slots, Value blocks);
+
+/// Fills `table` with `maxBlocks` (i64) entries for each of `batch` (i64) sequences.
+void emitCacheBlockTable(KernelBuilder &builder, ModuleOp module, Value handle, Value seqIds,
+                         Value batch, Value maxBlocks, Value table);
+
+/// The pool's first byte, or null where the cache has another layout than `layout`.
+Value emitCacheBase(KernelBuilder &builder, ModuleOp module, Value handle,
+                    const llmir_cache_layout &layout);
+
+} // namespace mlir::llm
+
+#endif // LLMIR_LIB_CONVERSION_LLMTOCPU_RUNTIMECALLS_H

@@ -111,14 +111,24 @@ public:
   }
   Value layerOf(Value index, int64_t attribute) { return index ? index : b.index(attribute); }
 
-  /// Runs `body` with the pool's bytes, if the handle's layout is the type's.
+  /// Runs `body` with the pool's bytes, if the handle's layout is the type's; otherwise
+  /// `otherwise`.
   void withPool(Value handle, const llmir_cache_layout &layout,
-                llvm::function_ref<void(Value pool)> body) {
+                llvm::function_ref<void(Value pool)> body,
+                llvm::function_ref<void()> otherwise = {}) {
     Value base = emitCacheBase(b, state.module, handle, layout);
     Value null = LLVM::ZeroOp::create(b, base.getType());
     Value isThere = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::ne, base, null);
     Value anySize = b.index(std::numeric_limits<int64_t>::max());
-    b.ifThen(isThere, [&] { body(emitMemRefAt(b, base, state.library.bytesType(), anySize)); });
+    b.ifThen(
+        isThere, [&] { body(emitMemRefAt(b, base, state.library.bytesType(), anySize)); },
+        otherwise);
+  }
+  void fillWithZero(Value memref) {
+    Value flat = flatten(memref);
+    Type element = cast<MemRefType>(flat.getType()).getElementType();
+    Value zero = arith::ConstantOp::create(b, b.getZeroAttr(element));
+    b.loop(b.index(0), countElements(memref), 1, [&](Value i) { b.store(zero, flat, i); });
   }
 
   void emitStore(const llmir_cache_layout &layout, Value handle, Value keys, Value values,
@@ -236,13 +246,17 @@ struct PagedAttentionConversion : OpConversionPattern<PagedAttentionOp> {
     Value scratch = c.allocateTemporary(b.getF32Type(), b.index(kernel.scratchElements()));
     func::FuncOp function = getKernel(state.library, kernel);
     Value table = operands.getBlockTable();
-    c.withPool(operands.getCache(), layout, [&](Value pool) {
-      func::CallOp::create(b, function,
-                           ValueRange{b.index(0), b.index(1), queryRows, pool, c.flatten(table),
-                                      c.dim(table, 1), lengths, cuLengths, sequences,
-                                      c.layerOf(operands.getLayerIndex(), op.getLayer()), scratch,
-                                      outputRows});
-    });
+    // Without a cache the result is zero, not what the memory held before.
+    c.withPool(
+        operands.getCache(), layout,
+        [&](Value pool) {
+          func::CallOp::create(b, function,
+                               ValueRange{b.index(0), b.index(1), queryRows, pool, c.flatten(table),
+                                          c.dim(table, 1), lengths, cuLengths, sequences,
+                                          c.layerOf(operands.getLayerIndex(), op.getLayer()),
+                                          scratch, outputRows});
+        },
+        [&] { c.fillWithZero(output); });
     c.deallocate(scratch);
     if (!operands.getCuLengths())
       c.deallocate(cuLengths);

@@ -13,11 +13,15 @@
 #include "CacheAddress.h"
 #include "Kernels.h"
 
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
 namespace mlir::llm {
 
-/// Rows (token, head) that a tile has at most; and that one loop over keys or values carries.
+/// Rows (token, head) that a tile has at most; that one loop over keys or values carries; and the
+/// sums of such a loop, which leave registers for what is loaded.
 static constexpr int64_t kTileRows = 12;
 static constexpr int64_t kLoopRows = 6;
+static constexpr int64_t kLoopSums = 12;
 
 int64_t AttentionKernel::tileTokens() const {
   return std::clamp<int64_t>(kTileRows / groupSize(), 1, 8);
@@ -119,11 +123,17 @@ private:
     Value blockSize = b.index(layout.block_size);
     Value blocks = b.div(b.add(lastVisible, b.index(layout.block_size - 1)), blockSize);
     Value tableRow = b.mul(sequence, tableStride);
-    b.loop(b.index(0), blocks, 1, [&](Value index) {
+    Value lastBlock = b.sub(blocks, b.index(1));
+    auto addressOf = [&](Value index) {
       Value block = b.toIndex(b.load(table, b.add(tableRow, index)));
-      Value keys = emitHeadAddress(b, layout, block, layer, head);
+      return emitHeadAddress(b, layout, block, layer, head);
+    };
+    b.loop(b.index(0), blocks, 1, [&](Value index) {
+      Value keys = addressOf(index);
+      // Blocks lie anywhere, so the hardware does not foresee the next one.
+      Value next = addressOf(b.minimum(b.add(index, b.index(1)), lastBlock));
       Value firstKey = b.mul(index, blockSize);
-      emitScores(token, head, keys);
+      emitScores(token, head, keys, next);
       emitSoftmax(visible, firstKey);
       Value valid = b.minimum(b.sub(lastVisible, firstKey), blockSize);
       emitValues(b.add(keys, b.index(layout.value_offset)), valid);
@@ -140,13 +150,31 @@ private:
     });
   }
 
-  void emitScores(Value token, Value head, Value keys) {
+  /// Sums that `rows` rows leave for each: vectors side by side.
+  static size_t vectorsFor(int64_t rows) {
+    return static_cast<size_t>(std::clamp<int64_t>(kLoopSums / rows, 1, 4));
+  }
+
+  /// Fetches the `step`-th part of a head's keys and values out of `steps`.
+  void emitPrefetch(Value head, Value step, int64_t steps) {
+    int64_t lines = (layout.head_stride + LLMIR_ALIGNMENT - 1) / LLMIR_ALIGNMENT;
+    int64_t perStep = (lines + steps - 1) / steps;
+    for (int64_t line = 0; line < perStep; ++line) {
+      Value number = b.add(b.mul(step, b.index(perStep)), b.index(line));
+      Value address = b.add(head, b.mul(number, b.index(LLMIR_ALIGNMENT)));
+      memref::PrefetchOp::create(b, base, ValueRange{address}, /*isWrite=*/false,
+                                 /*localityHint=*/3, /*isDataCache=*/true);
+    }
+  }
+
+  void emitScores(Value token, Value head, Value keys, Value nextKeys) {
     auto parts = splitLanes(layout.block_size, lanes);
     Value firstHead = b.mul(head, b.index(group));
     Type keyType = cacheElementType(b, layout.key_type);
     // As many key vectors at a time as leave registers for the rows.
-    for (size_t from = 0; from < parts.size(); from += 2) {
-      auto some = ArrayRef(parts).slice(from, std::min<size_t>(2, parts.size() - from));
+    size_t vectors = vectorsFor(std::min(kLoopRows, rows));
+    for (size_t from = 0; from < parts.size(); from += vectors) {
+      auto some = ArrayRef(parts).slice(from, std::min(vectors, parts.size() - from));
       for (int64_t row = 0; row < rows; row += kLoopRows) {
         int64_t count = std::min(kLoopRows, rows - row);
         SmallVector<Value> zeros;
@@ -157,6 +185,8 @@ private:
             b.loop(b.index(0), b.index(layout.key_head_dim), 1, zeros,
                    [&](Value d, ValueRange carried) -> SmallVector<Value> {
                      SmallVector<Value> sums(carried);
+                     if (from == 0 && row == 0)
+                       emitPrefetch(nextKeys, d, layout.key_head_dim);
                      Value channel = b.add(keys, b.mul(d, b.index(layout.key_channel_stride)));
                      SmallVector<Value> loaded;
                      for (auto [start, width] : some) {

@@ -80,12 +80,9 @@ createTargetMachine(const TargetDescription &description) {
   return machine;
 }
 
-/// Erases the module's weight symbols and names its target; fails on what is not LLVM dialect.
+/// Names the module's target; fails on what is not LLVM dialect.
 static LogicalResult prepareModule(ModuleOp module, const TargetDescription &target,
                                    const llvm::TargetMachine &machine) {
-  for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
-    if (op.getName().getStringRef() == "llm.weight")
-      op.erase();
   WalkResult result = module.walk([&](Operation *op) {
     if (op == module || isa<LLVM::LLVMDialect>(op->getDialect()))
       return WalkResult::advance();
@@ -122,8 +119,8 @@ static void prepareFunctions(llvm::Module &module, const CodeGenerationOptions &
   }
 }
 
-/// Runs LLVM's O3 pipeline. The kernels are vector code already, so the automatic vectorisers,
-/// which would only grow the remainder loops, stay off.
+/// Runs LLVM's O3 pipeline. The kernels are vector code already, so the automatic vectorisers and
+/// the unroller, which would only grow the code, stay off.
 static void optimizeModule(llvm::Module &module, llvm::TargetMachine &machine) {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
@@ -132,6 +129,7 @@ static void optimizeModule(llvm::Module &module, llvm::TargetMachine &machine) {
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = false;
   tuning.LoopInterleaving = false;
+  tuning.LoopUnrolling = false;
   tuning.SLPVectorization = false;
   llvm::PassBuilder builder(&machine, tuning);
   builder.registerModuleAnalyses(modules);

@@ -1,0 +1,81 @@
+// The compile driver: from a checkpoint to IR, code or an artifact, phase by phase. llmir-compile
+// is a command line over it.
+
+#ifndef LLMIR_COMPILER_COMPILEDRIVER_H
+#define LLMIR_COMPILER_COMPILEDRIVER_H
+
+#include "llmir/Base/Status.h"
+#include "llmir/Compiler/CompileReport.h"
+#include "llmir/Dialect/LLM/Transforms/PassStatistics.h"
+#include "llmir/Import/GGUFImport.h"
+#include "llmir/Pipelines/Pipelines.h"
+#include <functional>
+#include <optional>
+#include <string>
+
+namespace mlir::llm {
+
+/// What a compilation produces.
+enum class EmitKind {
+  MLIR,         ///< The IR after the last phase that ran.
+  LLVMIR,       ///< Optimised LLVM IR.
+  Assembly,     ///< Assembly for the target.
+  Object,       ///< An object file that exports the step.
+  SharedObject, ///< The linked code alone, without weights.
+  Executable,   ///< A program: code, weights and runtime.
+  Artifact      ///< `model.llmir`: code, weights, tokenizer and manifest.
+};
+
+/// How the activations of quantised matrix ops are represented.
+enum class ActivationKind { F32, Int8, BF16 };
+
+/// `int8`, `f32` or `bf16`: as the command line and the manifest write it.
+llvm::StringRef getName(ActivationKind kind);
+/// `f32`, `f16` or `bf16`.
+llvm::StringRef getName(KVElementType type);
+
+/// Everything that a compilation depends on beside the checkpoint.
+struct CompileOptions {
+  /// The checkpoint, a GGUF file.
+  std::string inputPath;
+  /// Where the result goes; empty or `-`: MLIR, LLVM IR and assembly are returned as text.
+  std::string outputPath;
+  EmitKind emit = EmitKind::Artifact;
+  /// Stops after this phase and produces its IR, whatever `emit` says.
+  std::optional<Phase> lastPhase;
+  ActivationKind activations = ActivationKind::Int8;
+  /// Cache type, block size and sequence length.
+  ImportOptions import;
+  /// Triple (empty: the host's) and LLVM feature names (`native`: the host's).
+  std::string triple;
+  std::string features = "native";
+  /// Threads for code generation and for packing.
+  unsigned numThreads = 2;
+  /// MLIR prints the IR after each pass to stderr.
+  bool printIRAfterAll = false;
+  /// Folder of the running executable, for the runtime's libraries (see Linker.h).
+  std::string executableFolder;
+  /// Told the step that runs, and how far it is (0 of 0 when that is not known).
+  std::function<void(llvm::StringRef step, int64_t done, int64_t total)> progress;
+};
+
+/// What a compilation gives beside its file.
+struct CompileResult {
+  /// The product, when it is text and no path was given.
+  std::string text;
+  CompileReport report;
+  /// What the passes counted.
+  PassStatistics statistics;
+};
+
+/// Compiles as `options` say and fills `result`, of which report and statistics are also valid
+/// after an error. The error names the file and the field, op or phase at fault; after one, and
+/// after an interrupt while files were open, no partial file is left.
+::llmir::Status compileModel(const CompileOptions &options, CompileResult &result);
+
+/// The version as the manifest gives it: `LLMIR 0.1.0, LLVM 22.1.8`.
+std::string getCompilerVersion();
+
+} // namespace mlir::llm
+
+#endif // LLMIR_COMPILER_COMPILEDRIVER_H

@@ -1,0 +1,56 @@
+// CompileReport: what a compilation did and how long each part of it took, for people and as JSON.
+
+#ifndef LLMIR_COMPILER_COMPILEREPORT_H
+#define LLMIR_COMPILER_COMPILEREPORT_H
+
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/raw_ostream.h"
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mlir::llm {
+
+/// The steps of one compilation in the order in which they ran.
+class CompileReport {
+public:
+  struct Entry {
+    std::string name; ///< `import`, `optimize`, `link`, …
+    double seconds;
+  };
+
+  /// Adds the seconds of its lifetime as an entry.
+  class Timer {
+  public:
+    Timer(CompileReport &report, llvm::StringRef name)
+        : report(report), name(name.str()), start(std::chrono::steady_clock::now()) {}
+    Timer(const Timer &) = delete;
+    Timer &operator=(const Timer &) = delete;
+    ~Timer() {
+      auto elapsed = std::chrono::steady_clock::now() - start;
+      report.add(name, std::chrono::duration<double>(elapsed).count());
+    }
+
+  private:
+    CompileReport &report;
+    std::string name;
+    std::chrono::steady_clock::time_point start;
+  };
+
+  void add(llvm::StringRef name, double seconds) { entries.push_back({name.str(), seconds}); }
+  const std::vector<Entry> &getEntries() const { return entries; }
+  double totalSeconds() const;
+
+  /// A table: step, seconds, share of the whole.
+  void printTable(llvm::raw_ostream &stream) const;
+  /// One line: `{"steps": [{"name": …, "seconds": …}, …], "total_seconds": …}`.
+  void printJSON(llvm::raw_ostream &stream) const;
+
+private:
+  std::vector<Entry> entries;
+};
+
+} // namespace mlir::llm
+
+#endif // LLMIR_COMPILER_COMPILEREPORT_H

@@ -1,0 +1,213 @@
+// The steps of a compilation up to the code: input, import, phases, code generation.
+
+#include "Compilation.h"
+#include "llmir/ABI.h"
+#include "llmir/Compiler/Fingerprint.h"
+#include "llmir/Dialect/LLM/IR/LLMOps.h"
+#include "mlir/Dialect/Func/Extensions/InlinerExtension.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+using namespace mlir::llm;
+using ::llmir::AtomicFile;
+using ::llmir::GGUFFile;
+using ::llmir::Status;
+using ::llmir::StatusOr;
+
+DialectRegistry mlir::llm::makeCompilerRegistry() {
+  DialectRegistry registry;
+  registry.insert<LLMDialect, func::FuncDialect>();
+  func::registerInlinerExtension(registry);
+  registerCodeGenerationDialects(registry);
+  return registry;
+}
+
+Compilation::Compilation(const CompileOptions &options, CompileResult &result)
+    : options(options), result(result), context(makeCompilerRegistry()), diagnostics(&context) {
+  // Printing IR after passes needs their order.
+  if (options.printIRAfterAll)
+    context.disableMultithreading();
+}
+
+bool Compilation::wantsText() const {
+  return options.lastPhase || options.emit == EmitKind::MLIR || options.emit == EmitKind::LLVMIR ||
+         options.emit == EmitKind::Assembly;
+}
+
+bool Compilation::wantsWeights() const {
+  return !options.lastPhase &&
+         (options.emit == EmitKind::Executable || options.emit == EmitKind::Artifact);
+}
+
+bool Compilation::writesFile() const {
+  return !options.outputPath.empty() && options.outputPath != "-";
+}
+
+void Compilation::report(StringRef step, int64_t done, int64_t total) const {
+  if (options.progress)
+    options.progress(step, done, total);
+}
+
+Status Compilation::run() {
+  LLMIR_RETURN_IF_ERROR(checkOptions());
+  LLMIR_RETURN_IF_ERROR(openInput());
+  if (wantsWeights())
+    startFingerprint();
+  LLMIR_RETURN_IF_ERROR(importModel());
+  recordCaches();
+  LLMIR_RETURN_IF_ERROR(runPhases());
+  if (options.lastPhase || options.emit == EmitKind::MLIR)
+    return emitIR();
+  LLMIR_RETURN_IF_ERROR(emitCode());
+  switch (options.emit) {
+  case EmitKind::MLIR:
+  case EmitKind::LLVMIR:
+  case EmitKind::Assembly:
+  case EmitKind::Object:
+    return writeOutput(code.front());
+  case EmitKind::SharedObject:
+  case EmitKind::Executable:
+  case EmitKind::Artifact:
+    return emitLinked();
+  }
+  return Status::ok();
+}
+
+/// Fails early on what would otherwise be found out after the work.
+Status Compilation::checkOptions() {
+  if (!writesFile() && !wantsText())
+    return ::llmir::invalidArgument("expected an output path (-o) for a binary product");
+  StatusOr<TargetDescription> parsed = TargetDescription::parse(options.triple, options.features);
+  if (!parsed)
+    return parsed.status();
+  target = *parsed;
+  if (!writesFile())
+    return Status::ok();
+  StatusOr<AtomicFile> probe = AtomicFile::create(options.outputPath);
+  return probe.status();
+}
+
+Status Compilation::openInput() {
+  report("import");
+  CompileReport::Timer timer(result.report, "open");
+  StatusOr<GGUFFile> opened = GGUFFile::open(options.inputPath);
+  if (!opened)
+    return opened.status();
+  file.emplace(*std::move(opened));
+  return Status::ok();
+}
+
+/// Hashes the checkpoint beside the other steps; writeLinked waits for it.
+void Compilation::startFingerprint() {
+  std::vector<std::string> settings = {
+      getCompilerVersion(),
+      getName(options.activations).str(),
+      getName(options.import.kvElementType).str(),
+      std::to_string(options.import.blockSize),
+      std::to_string(options.import.maxSequenceLength.value_or(0)),
+      target.triple,
+      target.codegenFeatures(),
+  };
+  fingerprint = std::async(std::launch::async, [this, settings = std::move(settings)] {
+    return computeFingerprint(*file, settings);
+  });
+}
+
+Status Compilation::importModel() {
+  CompileReport::Timer timer(result.report, "import");
+  module = importGGUF(&context, *file, options.import);
+  if (!module)
+    return diagnostics.takeError(options.inputPath + ": cannot import the model");
+  return Status::ok();
+}
+
+/// Notes the types of the step's caches on the module before lowering loses them.
+void Compilation::recordCaches() {
+  if ((*module)->hasAttr("llm.caches"))
+    return;
+  SmallVector<Attribute> types;
+  for (auto function : module->getOps<func::FuncOp>())
+    if (function->hasAttr("llm.step"))
+      for (Type type : function.getArgumentTypes())
+        if (isa<PagedKVCacheType>(type))
+          types.push_back(TypeAttr::get(type));
+  (*module)->setAttr("llm.caches", ArrayAttr::get(&context, types));
+}
+
+Status Compilation::runPhases() {
+  for (Phase phase : allPhases()) {
+    if (options.lastPhase && phase > *options.lastPhase)
+      break;
+    LLMIR_RETURN_IF_ERROR(runPhase(phase));
+    // Only here are the weights' offsets and the memory contract known and still on ops.
+    if (phase == Phase::Kernel && wantsWeights()) {
+      LLMIR_RETURN_IF_ERROR(planWeights());
+      LLMIR_RETURN_IF_ERROR(readManifest());
+    }
+  }
+  return Status::ok();
+}
+
+Status Compilation::runPhase(Phase phase) {
+  StringRef name = phaseName(phase);
+  report(name);
+  CompileReport::Timer timer(result.report, name);
+  PipelineOptions pipeline;
+  pipeline.activations =
+      options.activations == ActivationKind::Int8 ? "i8" : getName(options.activations).str();
+  pipeline.features = target.features;
+  PassManager manager(&context);
+  manager.addInstrumentation(result.statistics.createInstrumentation());
+  if (options.printIRAfterAll)
+    manager.enableIRPrinting([](Pass *, Operation *) { return false; },
+                             [](Pass *, Operation *) { return true; });
+  addPhasePasses(manager, phase, pipeline);
+  if (failed(manager.run(*module)))
+    return diagnostics.takeError("a pass failed without saying why")
+        .withContext("phase '" + name.str() + "'");
+  return Status::ok();
+}
+
+Status Compilation::emitIR() {
+  CompileReport::Timer timer(result.report, "print");
+  std::string text;
+  ::llvm::raw_string_ostream stream(text);
+  module->print(stream, OpPrintingFlags().printNameLocAsPrefix());
+  stream << "\n";
+  return writeOutput(text);
+}
+
+Status Compilation::emitCode() {
+  report("code");
+  CodeGenerationOptions generation;
+  generation.target = target;
+  generation.exportedSymbols = {LLMIR_MODEL_STEP_SYMBOL, LLMIR_MODEL_ABI_VERSION_SYMBOL};
+  generation.kind = options.emit == EmitKind::LLVMIR     ? CodeKind::LLVMIR
+                    : options.emit == EmitKind::Assembly ? CodeKind::Assembly
+                                                         : CodeKind::Object;
+  // A single object is asked for by name; linking takes as many as there are.
+  generation.numThreads = options.emit == EmitKind::Object ? 1 : options.numThreads;
+  CodeGenerationTimes times;
+  FailureOr<std::vector<CodeBuffer>> generated = generateCode(*module, generation, &times);
+  result.report.add("translate", times.translate);
+  result.report.add("llvm", times.optimize);
+  result.report.add("emit", times.emit);
+  if (failed(generated))
+    return diagnostics.takeError("code generation failed").withContext("code generation");
+  code = std::move(*generated);
+  return Status::ok();
+}
+
+Status Compilation::writeOutput(StringRef bytes) {
+  if (!writesFile()) {
+    result.text = bytes.str();
+    return Status::ok();
+  }
+  StatusOr<AtomicFile> output = AtomicFile::create(options.outputPath);
+  if (!output)
+    return output.status();
+  LLMIR_RETURN_IF_ERROR(output->write(std::string_view(bytes)));
+  return output->commit();
+}

@@ -1,0 +1,161 @@
+// The steps of a compilation after the code: weights, manifest, linking, writing.
+
+#include "Compilation.h"
+#include "llmir/ABI.h"
+#include "llmir/Compiler/InterruptGuard.h"
+#include "llmir/Dialect/LLM/IR/LLMTypes.h"
+#include "llvm/Support/MemoryBuffer.h"
+
+using namespace mlir;
+using namespace mlir::llm;
+using ::llmir::FileAccess;
+using ::llmir::Status;
+using ::llmir::StatusOr;
+
+/// An attribute that a phase was to leave on the module is not there: a bug of ours.
+static Status missingAttribute(StringRef name, StringRef expected) {
+  return ::llmir::internalError("expected the module attribute '" + name.str() + "' to be " +
+                                expected.str() + " after the phase 'kernel'");
+}
+
+StatusOr<int64_t> Compilation::readInteger(StringRef name) const {
+  if (auto attribute = (*module)->getAttrOfType<IntegerAttr>(name))
+    return attribute.getInt();
+  return missingAttribute(name, "an integer");
+}
+
+Status Compilation::planWeights() {
+  StatusOr<WeightPacker> packer = WeightPacker::create(*module, *file);
+  // A layout that cannot be had has a diagnostic, which says more.
+  if (!packer)
+    return diagnostics.hasError() ? diagnostics.takeError("") : packer.status();
+  weights.emplace(*std::move(packer));
+  StatusOr<int64_t> planned = readInteger("llm.weights_size");
+  if (!planned)
+    return planned.status();
+  if (*planned != weights->totalBytes())
+    return ::llmir::internalError("expected " + std::to_string(*planned) +
+                                  " bytes of packed weights ('llm.weights_size'), but got " +
+                                  std::to_string(weights->totalBytes()));
+  return Status::ok();
+}
+
+static StatusOr<::llmir::ElementType> getElementType(Type type) {
+  if (type.isF32())
+    return ::llmir::ElementType::F32;
+  if (type.isF16())
+    return ::llmir::ElementType::F16;
+  if (type.isBF16())
+    return ::llmir::ElementType::BF16;
+  return ::llmir::unimplemented("a KV cache that stores another type than f32, f16 or bf16");
+}
+
+Status Compilation::readCaches() {
+  auto caches = (*module)->getAttrOfType<ArrayAttr>("llm.caches");
+  if (!caches)
+    return missingAttribute("llm.caches", "an array of cache types");
+  for (auto attribute : caches.getAsRange<TypeAttr>()) {
+    auto type = dyn_cast<PagedKVCacheType>(attribute.getValue());
+    if (!type)
+      return missingAttribute("llm.caches", "an array of cache types");
+    StatusOr<::llmir::ElementType> keyType = getElementType(type.getKeyStorage());
+    StatusOr<::llmir::ElementType> valueType = getElementType(type.getValueStorage());
+    if (!keyType || !valueType)
+      return keyType ? valueType.status() : keyType.status();
+    manifest.caches.push_back({*keyType, *valueType, type.getNumLayers(), type.getNumKVHeads(),
+                               type.getHeadDim(), type.getValueHeadDim(), type.getBlockSize(),
+                               type.getMaxSeqLen()});
+  }
+  return Status::ok();
+}
+
+Status Compilation::readManifest() {
+  manifest.abiVersion = LLMIR_ABI_VERSION;
+  manifest.compiler = getCompilerVersion();
+  manifest.targetTriple = target.triple;
+  manifest.targetFeatures = target.features;
+  manifest.options = {{"activations", getName(options.activations).str()},
+                      {"kv", getName(options.import.kvElementType).str()}};
+  if (auto name = (*module)->getAttrOfType<StringAttr>("llm.name"))
+    manifest.name = name.str();
+  if (auto architecture = (*module)->getAttrOfType<StringAttr>("llm.architecture"))
+    manifest.architecture = architecture.str();
+  std::pair<StringRef, int64_t *> integers[] = {
+      {"llm.vocabulary_size", &manifest.vocabularySize},
+      {"llm.max_sequence_length", &manifest.maxSequenceLength},
+      {"llm.bytes_per_token", &manifest.bytesPerToken}};
+  for (auto [name, field] : integers) {
+    StatusOr<int64_t> value = readInteger(name);
+    if (!value)
+      return value.status();
+    *field = *value;
+  }
+  auto workspace = (*module)->getAttrOfType<DictionaryAttr>("llm.workspace");
+  if (!workspace)
+    return missingAttribute("llm.workspace", "a dictionary of byte counts");
+  std::pair<StringRef, int64_t *> sizes[] = {{"fixed", &manifest.workspace.fixed},
+                                             {"per_token", &manifest.workspace.perToken},
+                                             {"per_sequence", &manifest.workspace.perSequence},
+                                             {"per_row", &manifest.workspace.perRow},
+                                             {"per_worker", &manifest.workspace.perWorker}};
+  for (auto [name, field] : sizes) {
+    auto size = workspace.getAs<IntegerAttr>(name);
+    if (!size)
+      return missingAttribute("llm.workspace", "a dictionary with '" + name.str() + "'");
+    *field = size.getInt();
+  }
+  return readCaches();
+}
+
+StatusOr<std::string> Compilation::link(const ScratchFolder &scratch) {
+  report("link");
+  CompileReport::Timer timer(result.report, "link");
+  std::vector<std::string> objects;
+  for (auto [index, object] : ::llvm::enumerate(code)) {
+    StatusOr<std::string> path = scratch.write("model" + std::to_string(index) + ".o", object);
+    if (!path)
+      return path.status();
+    objects.push_back(*path);
+  }
+  std::string linked = scratch.pathOf("model");
+  Status status = options.emit == EmitKind::Executable
+                      ? linkProgram(objects, linked, {options.executableFolder}, scratch)
+                      : linkSharedObject(objects, linked, scratch);
+  // Ctrl-C also ends the linker, whose failure is then not the news.
+  LLMIR_RETURN_IF_ERROR(InterruptGuard::check());
+  LLMIR_RETURN_IF_ERROR(status);
+  return linked;
+}
+
+Status Compilation::writeLinked(const std::string &linked) {
+  CompileReport::Timer timer(result.report, "write");
+  if (!wantsWeights()) {
+    auto bytes = ::llvm::MemoryBuffer::getFile(linked);
+    if (!bytes)
+      return ::llmir::internalError(linked + ": " + bytes.getError().message());
+    return writeOutput((*bytes)->getBuffer());
+  }
+  StatusOr<std::string> hex = fingerprint.get();
+  if (!hex)
+    return hex.status();
+  manifest.fingerprint = *hex;
+  ArtifactContent content{manifest, file->copyMetadata(), &*weights};
+  ArtifactTarget artifact{options.outputPath, options.emit == EmitKind::Executable
+                                                  ? FileAccess::Executable
+                                                  : FileAccess::Data};
+  WeightPackingOptions packing;
+  packing.numThreads = options.numThreads;
+  packing.progress = [this](int64_t done, int64_t total) { report("weights", done, total); };
+  return writeArtifact(linked, std::move(content), artifact, packing);
+}
+
+Status Compilation::emitLinked() {
+  InterruptGuard guard;
+  StatusOr<ScratchFolder> scratch = ScratchFolder::create();
+  if (!scratch)
+    return scratch.status();
+  StatusOr<std::string> linked = link(*scratch);
+  if (!linked)
+    return linked.status();
+  return writeLinked(*linked);
+}

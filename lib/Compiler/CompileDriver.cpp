@@ -1,0 +1,40 @@
+// The driver's public functions; the work is Compilation's.
+
+#include "llmir/Compiler/CompileDriver.h"
+#include "Compilation.h"
+#include "llvm/Config/llvm-config.h"
+
+using namespace mlir::llm;
+
+llvm::StringRef mlir::llm::getName(ActivationKind kind) {
+  switch (kind) {
+  case ActivationKind::F32:
+    return "f32";
+  case ActivationKind::Int8:
+    return "int8";
+  case ActivationKind::BF16:
+    return "bf16";
+  }
+  return "unknown";
+}
+
+llvm::StringRef mlir::llm::getName(KVElementType type) {
+  switch (type) {
+  case KVElementType::F32:
+    return "f32";
+  case KVElementType::F16:
+    return "f16";
+  case KVElementType::BF16:
+    return "bf16";
+  }
+  return "unknown";
+}
+
+std::string mlir::llm::getCompilerVersion() {
+  return "LLMIR " LLMIR_VERSION ", LLVM " LLVM_VERSION_STRING;
+}
+
+::llmir::Status mlir::llm::compileModel(const CompileOptions &options, CompileResult &result) {
+  Compilation compilation(options, result);
+  return compilation.run();
+}

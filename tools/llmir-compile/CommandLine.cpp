@@ -1,0 +1,144 @@
+// Declares the options with CLI11 and fills CompileOptions from them.
+
+#include "CommandLine.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include <CLI/CLI.hpp>
+#include <map>
+#include <thread>
+
+using namespace mlir::llm;
+
+static constexpr const char *kDescription =
+    "Compiles a language model's checkpoint (GGUF) ahead of time into native code that serves it.";
+
+static constexpr const char *kExamples = R"(Examples:
+  llmir-compile model.gguf                        one file, model.llmir: code, weights, tokenizer;
+                                                  run it with: llmir run model.llmir -p "..."
+  llmir-compile model.gguf --emit=exe -o chat     a program of its own: ./chat -p "..."
+  llmir-compile model.gguf --activations=f32 --kv=f32 -o exact.llmir
+                                                  the reference arithmetic, slower
+  llmir-compile model.gguf --compile-to=optimize  the fused `llm` IR, as text
+  llmir-compile model.gguf --emit=asm --mcpu-features=avx2,fma,f16c -o step.s
+                                                  the assembly for a host with just these units
+
+Phases: input (checked), optimize (fused, typed, laid out), kernel (tile functions and the step),
+target (LLVM dialect).)";
+
+static const std::map<std::string, EmitKind> kEmitKinds = {
+    {"mlir", EmitKind::MLIR},     {"llvm", EmitKind::LLVMIR},     {"asm", EmitKind::Assembly},
+    {"obj", EmitKind::Object},    {"so", EmitKind::SharedObject}, {"exe", EmitKind::Executable},
+    {"llmir", EmitKind::Artifact}};
+static const std::map<std::string, ActivationKind> kActivations = {
+    {"f32", ActivationKind::F32}, {"int8", ActivationKind::Int8}, {"bf16", ActivationKind::BF16}};
+static const std::map<std::string, KVElementType> kKVTypes = {
+    {"f32", KVElementType::F32}, {"f16", KVElementType::F16}, {"bf16", KVElementType::BF16}};
+static const std::map<std::string, TimingFormat> kTimings = {{"table", TimingFormat::Table},
+                                                             {"json", TimingFormat::JSON}};
+
+/// The output of `llmir-compile dir/model.gguf` without -o: `model.llmir` in the current folder.
+static std::string defaultOutput(const std::string &input, EmitKind emit) {
+  std::string stem = llvm::sys::path::stem(input).str();
+  switch (emit) {
+  case EmitKind::Object:
+    return stem + ".o";
+  case EmitKind::SharedObject:
+    return stem + ".so";
+  case EmitKind::Executable:
+    return stem;
+  case EmitKind::Artifact:
+    return stem + ".llmir";
+  default:
+    return "";
+  }
+}
+
+/// An option that takes one of the names in `values`.
+template <typename T>
+static CLI::Option *addChoice(CLI::App &app, const std::string &name, std::string &text,
+                              const std::map<std::string, T> &values, const std::string &help) {
+  std::vector<std::string> names;
+  for (const auto &[key, value] : values)
+    names.push_back(key);
+  return app.add_option(name, text, help)->check(CLI::IsMember(names))->capture_default_str();
+}
+
+namespace {
+/// The options as text, before they are looked up.
+struct Choices {
+  std::string emit = "llmir";
+  std::string phase;
+  std::string activations = "int8";
+  std::string kv = "f16";
+  std::string timing;
+  int64_t maxSeqLen = 0;
+};
+} // namespace
+
+static void declareOptions(CLI::App &app, CommandLine &line, Choices &choices) {
+  CompileOptions &compile = line.compile;
+  app.footer(kExamples);
+  app.set_version_flag("--version", getCompilerVersion());
+  app.add_option("MODEL", compile.inputPath, "The checkpoint, a GGUF file")->required();
+  app.add_option("-o,--output", compile.outputPath,
+                 "The file to write (default: MODEL's name with the product's ending, in the "
+                 "current folder; text goes to standard output)");
+  addChoice(app, "--emit", choices.emit, kEmitKinds,
+            "What to produce: llmir (one file for `llmir run`), exe (a program), so (the linked "
+            "code alone), obj, asm, llvm, or mlir");
+  std::vector<std::string> phases;
+  for (Phase phase : allPhases())
+    phases.push_back(phaseName(phase).str());
+  app.add_option("--compile-to", choices.phase, "Stop after this phase and print its IR")
+      ->check(CLI::IsMember(phases));
+  addChoice(app, "--activations", choices.activations, kActivations,
+            "How activations enter the matrix products");
+  addChoice(app, "--kv", choices.kv, kKVTypes, "Element type of the KV cache");
+  app.add_option("--max-seq-len", choices.maxSeqLen,
+                 "Tokens that a sequence may have (default: what the checkpoint says)")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 30));
+  app.add_option("--block-size", compile.import.blockSize, "Tokens a block of the KV cache")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 20))
+      ->capture_default_str();
+  app.add_option("--mcpu-features", compile.features,
+                 "LLVM feature names that the code may use, separated by commas; native: this "
+                 "host's")
+      ->capture_default_str();
+  app.add_option("--threads", compile.numThreads, "Threads for code generation and packing")
+      ->check(CLI::Range(1u, 256u))
+      ->capture_default_str();
+  app.add_flag("--print-timing{table}", choices.timing,
+               "Print the seconds of each step to standard error (=json: one line)")
+      ->check(CLI::IsMember({"table", "json"}));
+  app.add_flag("--print-statistics", line.printStatistics,
+               "Print on standard error what the passes counted");
+  app.add_flag("--print-ir-after-all", compile.printIRAfterAll, "Print the IR after each pass");
+  app.add_flag("-q,--quiet", line.quiet, "No progress");
+}
+
+std::optional<CommandLine> CommandLine::parse(int argc, char **argv, int &exitCode) {
+  CLI::App app(kDescription, "llmir-compile");
+  CommandLine line;
+  Choices choices;
+  line.compile.numThreads = std::clamp(std::thread::hardware_concurrency(), 1u, 8u);
+  declareOptions(app, line, choices);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &error) {
+    exitCode = app.exit(error);
+    return std::nullopt;
+  }
+  CompileOptions &compile = line.compile;
+  compile.emit = kEmitKinds.at(choices.emit);
+  compile.activations = kActivations.at(choices.activations);
+  compile.import.kvElementType = kKVTypes.at(choices.kv);
+  if (choices.maxSeqLen != 0)
+    compile.import.maxSequenceLength = choices.maxSeqLen;
+  if (!choices.phase.empty())
+    compile.lastPhase = parsePhase(choices.phase);
+  else if (compile.outputPath.empty())
+    compile.outputPath = defaultOutput(compile.inputPath, compile.emit);
+  if (!choices.timing.empty())
+    line.timing = kTimings.at(choices.timing);
+  return line;
+}

@@ -134,7 +134,9 @@ def measure_rounds(subjects, probe, threads, arguments, prompt):
         if max(probes) > min(probes) * (1 + arguments.max_drift) or stolen > arguments.max_steal:
             dropped += 1
             values = ", ".join(f"{value:.1f}" for value in probes)
-            print(f"benchmark: dropped a round: probes {values} GB/s, steal {stolen:.1%}", flush=True)
+            print(
+                f"benchmark: dropped a round: probes {values} GB/s, steal {stolen:.1%}", flush=True
+            )
             continue
         bandwidths.append(statistics.median(probes))
         for name, pair in taken.items():

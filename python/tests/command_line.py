@@ -32,7 +32,9 @@ class Tools:
         """A tool's path; raises when the tree does not have it."""
         path = self.binaries / name
         if not path.exists():
-            raise FileNotFoundError(f"no {name} in {self.binaries}: build it or set LLMIR_BUILD_DIR")
+            raise FileNotFoundError(
+                f"no {name} in {self.binaries}: build it or set LLMIR_BUILD_DIR"
+            )
         return path
 
     def new_file(self, suffix):

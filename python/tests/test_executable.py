@@ -36,7 +36,9 @@ def test_it_answers_as_the_compiled_model_does(tools, program, served_model):
 
 
 def test_it_needs_only_system_libraries(program):
-    listing = subprocess.run(["ldd", str(program)], check=True, capture_output=True, text=True).stdout
+    listing = subprocess.run(
+        ["ldd", str(program)], check=True, capture_output=True, text=True
+    ).stdout
     names = {line.split()[0].split("/")[-1] for line in listing.splitlines() if line.strip()}
     assert not [name for name in names if re.search("LLVM|MLIR|python", name, re.IGNORECASE)]
     assert "not found" not in listing

@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-
 PASSES = (
     "llm-fuse-projections",
     "llm-fold-norms",

@@ -34,7 +34,9 @@ def test_perplexity(tools, served_model, exact_model, gpl3_text, tmp_path):
     assert served == pytest.approx(exact, rel=0.015)
 
 
-def test_perplexity_is_that_of_the_logits(tools, exact_model, gpl3_text, gpl3_logits, gpl3_tokens, tmp_path):
+def test_perplexity_is_that_of_the_logits(
+    tools, exact_model, gpl3_text, gpl3_logits, gpl3_tokens, tmp_path
+):
     from oracle.llama import perplexity
 
     path = tmp_path / "text.txt"

@@ -17,7 +17,9 @@ KERNEL_INSTRUCTIONS = re.compile(
 )
 # What compiled code may need from outside: memory primitives, the angles of a rotary embedding, and
 # the seam of the runtime.
-OUTSIDE = re.compile(r"^(mem(cpy|set|move)|sincosf?|exp2|llmir_rt_\w+|__cxa_finalize|__gmon_start__|_ITM_\w+)$")
+OUTSIDE = re.compile(
+    r"^(mem(cpy|set|move)|sincosf?|exp2|llmir_rt_\w+|__cxa_finalize|__gmon_start__|_ITM_\w+)$"
+)
 
 
 def output_of(*command):

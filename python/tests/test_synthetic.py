@@ -17,17 +17,25 @@ SPECS = [
         for name in WEIGHT_TYPES
     ),
     *(
-        Synthetic(f"{name}-multi-head", kv_heads=3, weight_type=name, embedding_type=name, tied=tied)
+        Synthetic(
+            f"{name}-multi-head", kv_heads=3, weight_type=name, embedding_type=name, tied=tied
+        )
         for name, tied in zip(WEIGHT_TYPES, [True, False] * 3)
     ),
     Synthetic("F32-odd", width=60, heads=5, head_dim=12, feed_forward=77, vocabulary=263),
-    Synthetic("F16-odd", width=42, heads=3, kv_heads=3, head_dim=14, feed_forward=51, weight_type="F16"),
-    Synthetic("BF16-odd", width=50, heads=1, head_dim=50, feed_forward=33, weight_type="BF16", tied=False),
+    Synthetic(
+        "F16-odd", width=42, heads=3, kv_heads=3, head_dim=14, feed_forward=51, weight_type="F16"
+    ),
+    Synthetic(
+        "BF16-odd", width=50, heads=1, head_dim=50, feed_forward=33, weight_type="BF16", tied=False
+    ),
     Synthetic("Q8_0-narrow-ffn", width=32, heads=1, feed_forward=32, weight_type="Q8_0"),
     Synthetic("Q4_0-three-layers", layers=3, width=160, heads=5, weight_type="Q4_0"),
     Synthetic("Q4_1-wide-ffn", width=64, heads=2, kv_heads=2, feed_forward=544, weight_type="Q4_1"),
     Synthetic("F32-frequency-factors", layers=2, frequency_factors=True, rope_theta=500000.0),
-    Synthetic("Q8_0-head-untied", embedding_type="F16", weight_type="Q8_0", tied=False, vocabulary=517),
+    Synthetic(
+        "Q8_0-head-untied", embedding_type="F16", weight_type="Q8_0", tied=False, vocabulary=517
+    ),
 ]
 
 
@@ -48,7 +56,9 @@ def test_exact(tools, compiled, tmp_path_factory, spec):
     assert worst_relative_error(result.logits, expected) < 2e-4
 
 
-@pytest.mark.parametrize("spec", [s for s in SPECS if s.weight_type in QUANTISED][:4], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "spec", [s for s in SPECS if s.weight_type in QUANTISED][:4], ids=lambda s: s.name
+)
 def test_served(tools, compiled, tmp_path_factory, spec):
     """int8 activations: within what rounding them to 8 bits can do to random weights."""
     checkpoint = write(tmp_path_factory.mktemp("tiny") / "tiny.gguf", spec)

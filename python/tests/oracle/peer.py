@@ -51,5 +51,7 @@ class Peer:
         )
         # Steps whose text is not whole characters yet have no probabilities of their own.
         steps = answer.get("completion_probabilities", [])
-        best = [[(entry["id"], entry["logprob"]) for entry in step["top_logprobs"]] for step in steps]
+        best = [
+            [(entry["id"], entry["logprob"]) for entry in step["top_logprobs"]] for step in steps
+        ]
         return answer["tokens"], best

@@ -1,6 +1,7 @@
 // Converts functions that manage a cache themselves: `llm.append_kv`, `llm.store_kv`,
 // `llm.block_table` and `llm.paged_attention`, padded or ragged, over memrefs and the runtime's
-// cache handle. Every tile of an op is computed where the op stood.
+// cache handle. Every tile of an op is computed where the op stood. Buffers are freed by MLIR's
+// ownership-based deallocation, which runs last.
 
 #include "HostFeatures.h"
 #include "Kernels.h"
@@ -9,13 +10,21 @@
 #include "llmir/Conversion/LLMToCPU/Passes.h"
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
 #include "llmir/Dialect/LLM/Transforms/PassStatistics.h"
+#include "mlir/Conversion/BufferizationToMemRef/BufferizationToMemRef.h"
+#include "mlir/Dialect/Arith/Transforms/BufferDeallocationOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Bufferization/Pipelines/Passes.h"
+#include "mlir/Dialect/ControlFlow/Transforms/BufferDeallocationOpInterfaceImpl.h"
 #include "mlir/Dialect/Func/Transforms/FuncConversions.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/MemRef/Transforms/AllocationOpInterfaceImpl.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/SCF/Transforms/BufferDeallocationOpInterfaceImpl.h"
 #include "mlir/Dialect/SCF/Transforms/Patterns.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/DialectConversion.h"
 
 namespace mlir::llm {
@@ -49,26 +58,18 @@ struct ConversionState {
 class OpConverter {
 public:
   OpConverter(Operation *op, ConversionState &state, ConversionPatternRewriter &rewriter)
-      : b(op->getLoc(), rewriter), op(op), state(state) {
+      : b(op->getLoc(), rewriter), state(state) {
     ++state.numConverted;
   }
 
   Value dim(Value memref, int64_t dimension) { return memref::DimOp::create(b, memref, dimension); }
   Value toI64(Value index) { return arith::IndexCastOp::create(b, b.getI64Type(), index); }
 
-  /// A buffer of the result's type. It lives to the end of the block, or goes to the terminator.
+  /// A buffer of the result's type.
   Value allocateResult(Value result, ValueRange dynamicSizes) {
     auto tensor = cast<RankedTensorType>(result.getType());
     auto type = MemRefType::get(tensor.getShape(), tensor.getElementType());
-    Value buffer = memref::AllocOp::create(b, type, dynamicSizes);
-    Operation *terminator = op->getBlock()->getTerminator();
-    bool isHandedOn = llvm::is_contained(result.getUsers(), terminator);
-    if (!isHandedOn) {
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPoint(terminator);
-      memref::DeallocOp::create(b, buffer);
-    }
-    return buffer;
+    return memref::AllocOp::create(b, type, dynamicSizes);
   }
   SmallVector<Value> dynamicSizesOf(Value memref) {
     SmallVector<Value> sizes;
@@ -82,7 +83,6 @@ public:
     auto type = MemRefType::get({ShapedType::kDynamic}, element);
     return memref::AllocOp::create(b, type, ValueRange{size});
   }
-  void deallocate(Value buffer) { memref::DeallocOp::create(b, buffer); }
 
   /// A memref of any shape as memref<?xT>.
   Value flatten(Value memref) {
@@ -147,7 +147,6 @@ public:
   KernelBuilder b;
 
 private:
-  Operation *op;
   ConversionState &state;
 };
 
@@ -175,7 +174,6 @@ struct AppendKVConversion : OpConversionPattern<AppendKVOp> {
     c.emitStore(cast<PagedKVCacheType>(op.getCache().getType()).getLayout(), operands.getCache(),
                 keys, operands.getValues(), slots,
                 c.layerOf(operands.getLayerIndex(), op.getLayer()));
-    c.deallocate(slots);
     rewriter.replaceOp(op, {operands.getCache(), blocks});
     return success();
   }
@@ -257,9 +255,6 @@ struct PagedAttentionConversion : OpConversionPattern<PagedAttentionOp> {
                                           scratch, outputRows});
         },
         [&] { c.fillWithZero(output); });
-    c.deallocate(scratch);
-    if (!operands.getCuLengths())
-      c.deallocate(cuLengths);
     rewriter.replaceOp(op, output);
     return success();
   }
@@ -287,6 +282,8 @@ public:
     SmallVector<func::FuncOp> functions = findFunctions(module);
     if (functions.empty())
       return;
+    if (failed(checkOps(functions)))
+      return signalPassFailure();
     FailureOr<CPUTarget> target = targetFromOption(module, features);
     if (failed(target))
       return signalPassFailure();
@@ -314,14 +311,83 @@ public:
     for (func::FuncOp function : functions) {
       if (failed(applyPartialConversion(function, legal, frozen)))
         return signalPassFailure();
+      returnEachBufferOnce(function);
       if (function.isPublic())
         function->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(),
                           UnitAttr::get(&getContext()));
     }
     count("ops-converted", state.numConverted);
+    if (failed(insertDeallocations(module)))
+      signalPassFailure();
+  }
+
+  void getDependentDialects(DialectRegistry &registry) const override {
+    Base::getDependentDialects(registry);
+    registry.insert<bufferization::BufferizationDialect>();
+    arith::registerBufferDeallocationOpInterfaceExternalModels(registry);
+    cf::registerBufferDeallocationOpInterfaceExternalModels(registry);
+    scf::registerBufferDeallocationOpInterfaceExternalModels(registry);
+    memref::registerAllocationOpInterfaceExternalModels(registry);
   }
 
 private:
+  LogicalResult insertDeallocations(ModuleOp module) {
+    OpPassManager deallocation(ModuleOp::getOperationName());
+    bufferization::buildBufferDeallocationPipeline(deallocation);
+    deallocation.addPass(createConvertBufferizationToMemRefPass());
+    if (failed(runPipeline(deallocation, module)))
+      return failure();
+    // Its helper is a private function; those are not symbols of the object file.
+    for (auto function : module.getOps<func::FuncOp>())
+      if (function.isPrivate() && !function.isExternal())
+        function->setAttr("llvm.linkage",
+                          LLVM::LinkageAttr::get(&getContext(), LLVM::linkage::Linkage::Internal));
+    return success();
+  }
+
+  /// Ok when every op is one that this pass lowers, or passes tensors on.
+  static LogicalResult checkOps(ArrayRef<func::FuncOp> functions) {
+    auto isTensor = [](Type type) { return isa<TensorType>(type); };
+    for (func::FuncOp function : functions) {
+      if (!function.isExternal() && !llvm::hasSingleElement(function.getBody()))
+        return function.emitOpError("over a cache is expected to have one block, with scf for "
+                                    "control flow, but it has ")
+               << function.getBlocks().size();
+      WalkResult result = function.walk([&](Operation *op) {
+        if (isa<AppendKVOp, BlockTableOp, PagedAttentionOp, StoreKVOp>(op))
+          return WalkResult::advance();
+        if (isa_and_nonnull<LLMDialect>(op->getDialect())) {
+          op->emitOpError("cannot be lowered outside a step; expected llm.append_kv, "
+                          "llm.store_kv, llm.block_table or llm.paged_attention");
+          return WalkResult::interrupt();
+        }
+        if (isa<func::FuncOp, func::CallOp, func::ReturnOp>(op) ||
+            isa_and_nonnull<scf::SCFDialect>(op->getDialect()))
+          return WalkResult::advance();
+        if (llvm::any_of(op->getOperandTypes(), isTensor) ||
+            llvm::any_of(op->getResultTypes(), isTensor)) {
+          op->emitOpError("on tensors cannot be lowered in a function over a cache");
+          return WalkResult::interrupt();
+        }
+        return WalkResult::advance();
+      });
+      if (result.wasInterrupted())
+        return failure();
+    }
+    return success();
+  }
+
+  /// The caller frees each result, so a buffer that is returned twice is copied.
+  static void returnEachBufferOnce(func::FuncOp function) {
+    function.walk([](func::ReturnOp op) {
+      OpBuilder builder(op);
+      llvm::SmallDenseSet<Value> returned;
+      for (OpOperand &operand : op->getOpOperands())
+        if (isa<MemRefType>(operand.get().getType()) && !returned.insert(operand.get()).second)
+          operand.set(bufferization::CloneOp::create(builder, op.getLoc(), operand.get()));
+    });
+  }
+
   /// Functions of which a signature or an op is the dialect's, without a model's step.
   static SmallVector<func::FuncOp> findFunctions(ModuleOp module) {
     SmallVector<func::FuncOp> functions;

@@ -125,7 +125,8 @@ std::optional<CommandLine> CommandLine::parse(int argc, char **argv, int &exitCo
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &error) {
-    exitCode = app.exit(error);
+    // CLI11 has a code for each kind of mistake; here they are all one.
+    exitCode = app.exit(error) == 0 ? 0 : 2;
     return std::nullopt;
   }
   CompileOptions &compile = line.compile;

@@ -37,5 +37,10 @@ int main(int argc, char **argv) {
   }
   llvm::outs() << result.text;
   llvm::outs().flush();
-  return 0;
+  if (!llvm::outs().has_error())
+    return 0;
+  llvm::errs() << "llmir-compile: error: standard output: cannot write: "
+               << llvm::outs().error().message() << "\n";
+  llvm::outs().clear_error();
+  return 1;
 }

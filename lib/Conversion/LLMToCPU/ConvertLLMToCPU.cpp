@@ -13,7 +13,7 @@
 #include "mlir/Conversion/BufferizationToMemRef/BufferizationToMemRef.h"
 #include "mlir/Dialect/Arith/Transforms/BufferDeallocationOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
-#include "mlir/Dialect/Bufferization/Pipelines/Passes.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/ControlFlow/Transforms/BufferDeallocationOpInterfaceImpl.h"
 #include "mlir/Dialect/Func/Transforms/FuncConversions.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -26,6 +26,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/DialectConversion.h"
+#include "mlir/Transforms/Passes.h"
 
 namespace mlir::llm {
 
@@ -317,7 +318,7 @@ public:
                           UnitAttr::get(&getContext()));
     }
     count("ops-converted", state.numConverted);
-    if (failed(insertDeallocations(module)))
+    if (failed(insertDeallocations(module, functions)))
       signalPassFailure();
   }
 
@@ -331,11 +332,20 @@ public:
   }
 
 private:
-  LogicalResult insertDeallocations(ModuleOp module) {
-    OpPassManager deallocation(ModuleOp::getOperationName());
-    bufferization::buildBufferDeallocationPipeline(deallocation);
-    deallocation.addPass(createConvertBufferizationToMemRefPass());
-    if (failed(runPipeline(deallocation, module)))
+  LogicalResult insertDeallocations(ModuleOp module, ArrayRef<func::FuncOp> functions) {
+    // Only in these functions: tile functions own no buffers.
+    OpPassManager ownership(func::FuncOp::getOperationName());
+    ownership.addPass(createCanonicalizerPass());
+    ownership.addPass(bufferization::createOwnershipBasedBufferDeallocationPass());
+    ownership.addPass(createCanonicalizerPass());
+    ownership.addPass(bufferization::createBufferDeallocationSimplificationPass());
+    for (func::FuncOp function : functions)
+      if (failed(runPipeline(ownership, function)))
+        return failure();
+    OpPassManager lowering(ModuleOp::getOperationName());
+    lowering.addPass(bufferization::createLowerDeallocationsPass());
+    lowering.addPass(createConvertBufferizationToMemRefPass());
+    if (failed(runPipeline(lowering, module)))
       return failure();
     // Its helper is a private function; those are not symbols of the object file.
     for (auto function : module.getOps<func::FuncOp>())

@@ -402,9 +402,14 @@ private:
   static SmallVector<func::FuncOp> findFunctions(ModuleOp module) {
     SmallVector<func::FuncOp> functions;
     for (auto function : module.getOps<func::FuncOp>()) {
-      bool usesCache = llvm::any_of(function.getArgumentTypes(), llvm::IsaPred<PagedKVCacheType>);
-      function.walk(
-          [&](Operation *op) { usesCache |= isa_and_nonnull<LLMDialect>(op->getDialect()); });
+      auto hasCache = [](TypeRange types) {
+        return llvm::any_of(types, llvm::IsaPred<PagedKVCacheType>);
+      };
+      bool usesCache = hasCache(function.getArgumentTypes()) || hasCache(function.getResultTypes());
+      function.walk([&](Operation *op) {
+        usesCache |=
+            isa_and_nonnull<LLMDialect>(op->getDialect()) || hasCache(op->getResultTypes());
+      });
       if (usesCache && !function->hasAttr("llm.step"))
         functions.push_back(function);
     }

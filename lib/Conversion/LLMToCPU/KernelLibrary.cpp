@@ -27,7 +27,8 @@ func::FuncOp KernelLibrary::getOrCreate(StringRef name, TypeRange argumentTypes,
   function.setPrivate();
   function->setAttr("llvm.linkage",
                     LLVM::LinkageAttr::get(context(), LLVM::linkage::Linkage::Internal));
-  function->setAttr("no_inline", builder.getUnitAttr());
+  // func.func's own no_inline does not reach LLVM.
+  function->setAttr("passthrough", builder.getStrArrayAttr({"noinline"}));
   entry->second = function;
 
   Block *block = function.addEntryBlock();

@@ -1,6 +1,7 @@
 // Formats diagnostics: the place first when it is a place in a file, then the message, then notes.
 
 #include "DiagnosticCollector.h"
+#include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Location.h"
 #include "llvm/Support/raw_ostream.h"
 

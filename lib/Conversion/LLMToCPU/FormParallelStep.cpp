@@ -77,8 +77,11 @@ class EraseWeightsPass : public impl::EraseWeightsPassBase<EraseWeightsPass>, pu
 public:
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    // One walk for all weights: asking for each of them would walk all code each time.
+    SymbolTableCollection tables;
+    SymbolUserMap users(tables, module);
     for (WeightOp weight : llvm::make_early_inc_range(module.getOps<WeightOp>())) {
-      if (!SymbolTable::symbolKnownUseEmpty(weight, module)) {
+      if (!users.useEmpty(weight)) {
         weight.emitError("expected no use of weight '") << weight.getSymName() << "'";
         return signalPassFailure();
       }

@@ -131,7 +131,7 @@ def LLM_RopeOp : LLM_Op<"rope", [
   let results = (outs Variadic<LLM_HeadsTensor>:$outputs);
   let assemblyFormat = [{
     $inputs `positions` `(` $positions `)` `theta` `(` $theta `)` `rotary_dim` `(` $rotary_dim `)`
-    $style (`frequency_factors` `(` $frequency_factors^ `)`)? attr-dict `:` type(operands)
+    custom<Keyword>($style) (`frequency_factors` `(` $frequency_factors^ `)`)? attr-dict `:` type(operands)
   }];
   let hasVerifier = 1;
 }

@@ -71,7 +71,10 @@ class Tools:
         return output
 
     def run_tokens(self, model, prompts, count=0, logits=False, options=(), timeout=600):
-        """Runs one or several prompts of token ids (served together) greedily."""
+        """Runs one or several prompts of token ids (served together) greedily, with permuted block
+        tables."""
+        if "--shuffle-blocks" not in options:
+            options = ["--shuffle-blocks", 11, *options]
         listing = self.new_file(".ids")
         listing.write_text("".join(",".join(map(str, prompt)) + "\n" for prompt in prompts))
         arguments = ["run", model, "--tokens", f"@{listing}", "-n", count, "--temperature", 0]

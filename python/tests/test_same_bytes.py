@@ -1,7 +1,7 @@
 """A request's logits do not depend on its batch, the chunks of its prompt or the threads.
 
 Served together in chunks, four sequences take the pool's blocks in turn, so that each one's blocks
-are interleaved with the others' and its block table is no run of consecutive numbers.
+are interleaved with the others'; --shuffle-blocks permutes the block tables as well.
 """
 
 import numpy as np
@@ -49,7 +49,7 @@ def assert_same_bytes(result, alone):
 def test_batch_chunks_and_threads(tools, model, alone):
     for threads in (1, 2):
         for chunk in (1, 7, 64, 512):
-            options = ["--threads", threads, "--chunk", chunk]
+            options = ["--threads", threads, "--chunk", chunk, "--shuffle-blocks", chunk]
             together = tools.run_tokens(
                 model, make_prompts(), count=GENERATED, logits=True, options=options
             )
@@ -58,7 +58,7 @@ def test_batch_chunks_and_threads(tools, model, alone):
 
 def test_chunks_of_one_prompt(tools, model, alone):
     for chunk in (1, 7, 64):
-        options = ["--threads", 2, "--chunk", chunk]
+        options = ["--threads", 2, "--chunk", chunk, "--shuffle-blocks", chunk]
         result = tools.run_tokens(
             model, make_prompts()[:1], count=GENERATED, logits=True, options=options
         )

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <random>
@@ -32,6 +33,28 @@ TEST(BlockPoolTest, ReusesTheBlockReleasedLongestAgo) {
   EXPECT_EQ((*pool.allocate()).index, b.index);
   EXPECT_EQ((*pool.allocate()).index, c.index);
   EXPECT_EQ((*pool.allocate()).index, a.index);
+}
+
+TEST(BlockPoolTest, ShufflesFreeBlocksBySeedAndKeepsThemAll) {
+  auto order = [](uint64_t seed) {
+    BlockPool pool(20);
+    BlockId used = *pool.allocate();
+    pool.shuffleFree(seed);
+    EXPECT_EQ(pool.numFree(), 19);
+    EXPECT_TRUE(pool.isLive(used));
+    std::vector<int32_t> indices;
+    while (pool.numFree() > 0)
+      indices.push_back((*pool.allocate()).index);
+    return indices;
+  };
+  std::vector<int32_t> shuffled = order(1);
+  EXPECT_EQ(order(1), shuffled);
+  EXPECT_NE(order(2), shuffled);
+  std::vector<int32_t> sorted = shuffled;
+  std::sort(sorted.begin(), sorted.end());
+  EXPECT_NE(sorted, shuffled);
+  for (int32_t i = 0; i < 19; ++i)
+    EXPECT_EQ(sorted[static_cast<size_t>(i)], i + 1);
 }
 
 TEST(BlockPoolTest, CountsOwnersAndRefusesToFreeTwice) {

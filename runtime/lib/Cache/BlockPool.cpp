@@ -3,7 +3,9 @@
 
 #include "llmir/Cache/BlockPool.h"
 
+#include <random>
 #include <string>
+#include <utility>
 
 namespace llmir {
 
@@ -18,6 +20,20 @@ std::string describe(BlockId block) {
 
 BlockPool::BlockPool(int32_t numBlocks) : blocks_(static_cast<size_t>(numBlocks)) {
   for (int32_t index = 0; index < numBlocks; ++index)
+    linkLast(index);
+}
+
+void BlockPool::shuffleFree(uint64_t seed) {
+  std::vector<int32_t> order;
+  while (firstFree_ != none) {
+    order.push_back(firstFree_);
+    unlink(firstFree_);
+  }
+  std::mt19937_64 random(seed);
+  // Not std::shuffle, whose order differs between libraries.
+  for (size_t i = order.size(); i > 1; --i)
+    std::swap(order[i - 1], order[random() % i]);
+  for (int32_t index : order)
     linkLast(index);
 }
 

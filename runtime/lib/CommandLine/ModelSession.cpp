@@ -102,6 +102,8 @@ GenerationSetup::create(ModelSession &session, const RunOptions &options,
     int64_t numBlocks = options.kvBlocks.value_or(poolBlocksFor(requests, *layout, bounds));
     setup->caches_.push_back(std::make_unique<PagedKVCache>(parameters, numBlocks));
     LLMIR_RETURN_IF_ERROR(setup->caches_.back()->status());
+    if (options.shuffleBlocks)
+      setup->caches_.back()->shuffleFreeBlocks(*options.shuffleBlocks);
     caches.push_back(setup->caches_.back().get());
   }
   StatusOr<std::unique_ptr<Generator>> generator =

@@ -88,6 +88,10 @@ static void addExecutionOptions(CLI::App &app, RunOptions &options) {
                  "Blocks of the KV cache's pool; default: enough for the prompts given")
       ->group(group)
       ->type_name("N");
+  app.add_option("--shuffle-blocks", options.shuffleBlocks,
+                 "Hand out the KV cache's blocks in a random order: a check, as nothing may change")
+      ->group(group)
+      ->type_name("SEED");
   app.add_flag("--verify-weights", options.verifiesWeights,
                "Compare the weights with the file's checksum while loading")
       ->group(group);

@@ -31,6 +31,10 @@ public:
   /// `numBlocks` free blocks, handed out first in the order of their index.
   explicit BlockPool(int32_t numBlocks);
 
+  /// Puts the free blocks in an order that `seed` alone decides. For tests: nothing may depend on
+  /// which blocks a sequence gets.
+  void shuffleFree(uint64_t seed);
+
   int32_t numBlocks() const { return static_cast<int32_t>(blocks_.size()); }
   int32_t numFree() const { return numFree_; }
 

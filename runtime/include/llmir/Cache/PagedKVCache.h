@@ -66,6 +66,8 @@ public:
   const Status &status() const { return status_; }
   const llmir_cache_layout &layout() const { return layout_; }
   const BlockPool &pool() const { return pool_; }
+  /// Hands free blocks out in an order that `seed` decides (BlockPool::shuffleFree).
+  void shuffleFreeBlocks(uint64_t seed) { pool_.shuffleFree(seed); }
   /// The address of block 0.
   uint8_t *base() const { return memory_.data(); }
   /// Bytes of all blocks.

@@ -47,6 +47,8 @@ struct RunOptions {
   int64_t chunk = 512;
   std::optional<int64_t> contextLength;
   std::optional<int64_t> kvBlocks;
+  /// Hand the cache's blocks out in a random order; what is printed must not change.
+  std::optional<uint64_t> shuffleBlocks;
   bool verifiesWeights = false;
 
   // What is printed or written.

@@ -1,7 +1,7 @@
-/* The seam between compiled models and the runtime: plain C, versioned. The compiler emits code that
- * reads these structures and calls these functions; the runtime fills and implements them. Both
- * sides include this header, and neither computes an address in a KV cache in any other way than
- * through llmir_cache_layout (docs/CacheLayout.md draws it).
+/* The seam between compiled models and the runtime: plain C, versioned. The compiler emits code
+ * that reads these structures and calls these functions; the runtime fills and implements them.
+ * Both sides include this header, and neither computes an address in a KV cache in any other way
+ * than through llmir_cache_layout (docs/CacheLayout.md draws it).
  */
 #ifndef LLMIR_ABI_H
 #define LLMIR_ABI_H
@@ -24,24 +24,24 @@ extern "C" {
 #define LLMIR_ALIGNMENT 64
 
 /* Storage types of a KV cache. The numbers are part of the ABI and of checkpoints. */
-typedef enum llmir_element_type {
-  LLMIR_F32 = 0,
-  LLMIR_F16 = 1,
-  LLMIR_BF16 = 2
-} llmir_element_type;
+typedef enum llmir_element_type { LLMIR_F32 = 0, LLMIR_F16 = 1, LLMIR_BF16 = 2 } llmir_element_type;
 
 /* Bytes of one element of `type`, or 0 for an unknown type. */
 static inline int64_t llmir_element_size(uint32_t type) {
   return type == LLMIR_F32 ? 4 : type == LLMIR_F16 || type == LLMIR_BF16 ? 2 : 0;
 }
 
-/* Where the parts of a paged KV cache lie. All strides are in bytes. The key of (block, layer, head,
- * token in the block, channel) is at
+/* Where the parts of a paged KV cache lie. All strides are in bytes. The key of (block, layer,
+ * head, token in the block, channel) is at
+ *
  *   base + block * block_stride + layer * layer_stride + head * head_stride
  *        + token * key_token_stride + channel * key_channel_stride
+ *
  * and the value at
+ *
  *   base + block * block_stride + layer * layer_stride + head * head_stride + value_offset
  *        + token * value_token_stride + channel * value_channel_stride.
+ *
  * Filled from the cache's type by llmir_cache_layout_init and from nothing else. Scale strides are
  * zero for storage types without scales. */
 typedef struct llmir_cache_layout {

@@ -62,9 +62,9 @@ public:
   Tokenizer &operator=(const Tokenizer &) = delete;
   ~Tokenizer();
 
-  /// Any bytes are accepted, NUL and invalid UTF-8 included; decode gives them back, except bytes for
-  /// which the vocabulary has no token (SmolLM2's lacks some that occur in rare scripts only). Tokens
-  /// that the vocabulary marks as user-defined are recognised whatever `parseSpecial` is.
+  /// Any bytes are accepted, NUL and invalid UTF-8 included; decode gives them back, except bytes
+  /// for which the vocabulary has no token (SmolLM2's lacks some that occur in rare scripts only).
+  /// Tokens that the vocabulary marks as user-defined are recognised whatever `parseSpecial` is.
   std::vector<int32_t> encode(std::string_view text, const EncodeOptions &options = {}) const;
 
   /// The concatenated text of the tokens; ids outside the vocabulary are skipped.

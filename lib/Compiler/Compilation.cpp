@@ -155,8 +155,7 @@ Status Compilation::runPhase(Phase phase) {
   report(name);
   CompileReport::Timer timer(result.report, name);
   PipelineOptions pipeline;
-  pipeline.activations =
-      options.activations == ActivationKind::Int8 ? "i8" : getName(options.activations).str();
+  pipeline.activations = options.activations;
   pipeline.features = target.features;
   PassManager manager(&context);
   manager.addInstrumentation(result.statistics.createInstrumentation());

@@ -6,13 +6,13 @@
 
 using namespace mlir::llm;
 
-llvm::StringRef mlir::llm::getName(ActivationKind kind) {
-  switch (kind) {
-  case ActivationKind::F32:
+llvm::StringRef mlir::llm::getName(ActivationType type) {
+  switch (type) {
+  case ActivationType::F32:
     return "f32";
-  case ActivationKind::Int8:
+  case ActivationType::I8:
     return "int8";
-  case ActivationKind::BF16:
+  case ActivationType::BF16:
     return "bf16";
   }
   return "unknown";

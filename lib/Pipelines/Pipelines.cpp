@@ -10,7 +10,6 @@
 #include "mlir/Dialect/Vector/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
-#include "llvm/ADT/StringSwitch.h"
 
 namespace mlir::llm {
 
@@ -49,10 +48,7 @@ static void addOptimizePasses(OpPassManager &manager, const PipelineOptions &opt
   manager.addNestedPass<func::FuncOp>(createFoldNormsPass());
   manager.addNestedPass<func::FuncOp>(createFoldResidualsPass());
   QuantizeActivationsPassOptions quantize;
-  quantize.type = llvm::StringSwitch<ActivationType>(options.activations)
-                      .Case("f32", ActivationType::F32)
-                      .Case("bf16", ActivationType::BF16)
-                      .Default(ActivationType::I8);
+  quantize.type = options.activations;
   manager.addPass(createQuantizeActivationsPass(quantize));
   manager.addPass(createChoosePackedLayoutsPass());
 }
@@ -101,9 +97,12 @@ void addPhasePasses(OpPassManager &manager, Phase phase, const PipelineOptions &
 namespace {
 /// The command-line form of PipelineOptions.
 struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
-  Option<std::string> activations{*this, "activations",
-                                  llvm::cl::desc("Activations of matrix ops: f32, bf16 or i8"),
-                                  llvm::cl::init("i8")};
+  Option<ActivationType> activations{
+      *this, "activations", llvm::cl::desc("Activations of matrix ops"),
+      llvm::cl::init(ActivationType::I8),
+      llvm::cl::values(clEnumValN(ActivationType::F32, "f32", "as they are"),
+                       clEnumValN(ActivationType::BF16, "bf16", "rounded to bf16"),
+                       clEnumValN(ActivationType::I8, "i8", "int8 in groups of 32"))};
   ListOption<std::string> features{
       *this, "features",
       llvm::cl::desc("LLVM names of the features that the code may use (default: the host's)")};

@@ -29,8 +29,8 @@ static const std::map<std::string, EmitKind> kEmitKinds = {
     {"mlir", EmitKind::MLIR},     {"llvm", EmitKind::LLVMIR},     {"asm", EmitKind::Assembly},
     {"obj", EmitKind::Object},    {"so", EmitKind::SharedObject}, {"exe", EmitKind::Executable},
     {"llmir", EmitKind::Artifact}};
-static const std::map<std::string, ActivationKind> kActivations = {
-    {"f32", ActivationKind::F32}, {"int8", ActivationKind::Int8}, {"bf16", ActivationKind::BF16}};
+static const std::map<std::string, ActivationType> kActivations = {
+    {"f32", ActivationType::F32}, {"int8", ActivationType::I8}, {"bf16", ActivationType::BF16}};
 static const std::map<std::string, KVElementType> kKVTypes = {
     {"f32", KVElementType::F32}, {"f16", KVElementType::F16}, {"bf16", KVElementType::BF16}};
 static const std::map<std::string, TimingFormat> kTimings = {{"table", TimingFormat::Table},

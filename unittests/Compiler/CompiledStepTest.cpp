@@ -28,7 +28,7 @@ enum ExitCode { Passed = 0, OtherLogits = 71, Allocated = 72, NoSeccomp = 77, No
 struct Variant {
   const char *name;
   TinyCheckpointTypes types;
-  ActivationKind activations;
+  ActivationType activations;
   KVElementType kvType;
 
   friend void PrintTo(const Variant &variant, std::ostream *stream) { *stream << variant.name; }
@@ -194,6 +194,6 @@ TEST(AllocationCounterTest, CountsEveryKind) {
 INSTANTIATE_TEST_SUITE_P(
     Models, CompiledStepTest,
     ::testing::Values(
-        Variant{"Q4AndInt8", {}, ActivationKind::Int8, KVElementType::F16},
-        Variant{"F32", {GGUFType::F32, GGUFType::F32}, ActivationKind::F32, KVElementType::F32}),
+        Variant{"Q4AndInt8", {}, ActivationType::I8, KVElementType::F16},
+        Variant{"F32", {GGUFType::F32, GGUFType::F32}, ActivationType::F32, KVElementType::F32}),
     [](const ::testing::TestParamInfo<Variant> &info) { return info.param.name; });

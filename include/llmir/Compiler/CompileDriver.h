@@ -26,11 +26,8 @@ enum class EmitKind {
   Artifact      ///< `model.llmir`: code, weights, tokenizer and manifest.
 };
 
-/// How the activations of quantised matrix ops are represented.
-enum class ActivationKind { F32, Int8, BF16 };
-
 /// `int8`, `f32` or `bf16`: as the command line and the manifest write it.
-llvm::StringRef getName(ActivationKind kind);
+llvm::StringRef getName(ActivationType type);
 /// `f32`, `f16` or `bf16`.
 llvm::StringRef getName(KVElementType type);
 
@@ -43,7 +40,7 @@ struct CompileOptions {
   EmitKind emit = EmitKind::Artifact;
   /// Stops after this phase and produces its IR, whatever `emit` says.
   std::optional<Phase> lastPhase;
-  ActivationKind activations = ActivationKind::Int8;
+  ActivationType activations = ActivationType::I8;
   /// Cache type, block size and sequence length.
   ImportOptions import;
   /// Triple (empty: the host's) and LLVM feature names (`native`: the host's).

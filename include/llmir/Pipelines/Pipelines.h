@@ -4,6 +4,7 @@
 #ifndef LLMIR_PIPELINES_PIPELINES_H
 #define LLMIR_PIPELINES_PIPELINES_H
 
+#include "llmir/Dialect/LLM/Transforms/Passes.h"
 #include "mlir/Pass/PassManager.h"
 
 #include <optional>
@@ -27,8 +28,8 @@ StringRef phaseName(Phase phase);
 ArrayRef<Phase> allPhases();
 
 struct PipelineOptions {
-  /// Type to which matrix ops convert their activations: `f32`, `bf16` or `i8`.
-  std::string activations = "i8";
+  /// Type to which matrix ops convert their activations.
+  ActivationType activations = ActivationType::I8;
   /// LLVM names of the features that the code may use; the host's when empty.
   std::vector<std::string> features;
 };

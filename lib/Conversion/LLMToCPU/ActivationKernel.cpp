@@ -42,7 +42,7 @@ public:
     b.loop(begin, end, 1, [&](Value token) {
       Value row = rows ? b.toIndex(b.load(rows, token)) : token;
       Value norm = kernel.epsilon ? emitInverseRootMeanSquare(row) : Value();
-      if (kernel.kind == ActivationKind::I8)
+      if (kernel.kind == ActivationType::I8)
         emitQuantized(token, row, norm);
       else
         emitPlain(token, row, norm);
@@ -83,7 +83,7 @@ private:
     constexpr int64_t kLanes = 16;
     auto copy = [&](Value k, int64_t count) {
       Value x = loadInput(row, k, norm, count);
-      if (kernel.kind == ActivationKind::BF16)
+      if (kernel.kind == ActivationType::BF16)
         x = b.extend(b.truncate(x, b.getBF16Type()));
       b.storeVector(x, outputs[0], {token, k});
     };
@@ -132,17 +132,17 @@ func::FuncOp getKernel(KernelLibrary &library, const ActivationKernel &kernel) {
   if (kernel.epsilon)
     types.append({library.bytesType(), library.indexType()});
   int64_t cols = kernel.input.getDimSize(1);
-  std::string name = kernel.kind == ActivationKind::I8     ? "quantize"
-                     : kernel.kind == ActivationKind::BF16 ? "round"
+  std::string name = kernel.kind == ActivationType::I8     ? "quantize"
+                     : kernel.kind == ActivationType::BF16 ? "round"
                                                            : "copy";
-  if (kernel.kind == ActivationKind::I8) {
+  if (kernel.kind == ActivationType::I8) {
     QuantizedRows quantized = QuantizedRows::get(context, cols);
     types.append({quantized.codes, quantized.scales, quantized.sums});
   } else {
     types.push_back(kernel.output);
   }
   if (kernel.epsilon)
-    name = (kernel.kind == ActivationKind::F32 ? "norm" : "norm_" + name) + "_" +
+    name = (kernel.kind == ActivationType::F32 ? "norm" : "norm_" + name) + "_" +
            llvm::utohexstr(llvm::bit_cast<uint64_t>(*kernel.epsilon));
   if (kernel.gather)
     name = "gather_" + name;

@@ -9,14 +9,12 @@
 #include "KernelLibrary.h"
 
 #include "llmir/ABI.h"
+#include "llmir/Dialect/LLM/Transforms/Passes.h"
 #include "llmir/Support/PackedLayout.h"
 
 #include <optional>
 
 namespace mlir::llm {
-
-/// How a matrix op reads its activations.
-enum class ActivationKind : uint8_t { F32, BF16, I8 };
 
 /// Gathers embedding rows. Arguments: tokens memref<?xi32>, weights memref<?xi8>, weight offset,
 /// output rows.
@@ -34,7 +32,7 @@ func::FuncOp getKernel(KernelLibrary &library, const EmbeddingKernel &kernel);
 /// or, for I8: codes memref<?xKxi8, strided>, scales memref<?x2Gxf32, strided> (the scale of group
 /// g, and at G + g scale times sum of codes), sums memref<?xGxi32, strided>.
 struct ActivationKernel {
-  ActivationKind kind;
+  ActivationType kind;
   bool gather;
   std::optional<double> epsilon;
   MemRefType input;
@@ -60,7 +58,7 @@ enum class LinearEpilogue : uint8_t { None, SwiGLU };
 /// many adds for 4 (8) bits, so 2 instructions for 32 (4 for 32) products.
 struct LinearKernel {
   ::llmir::PackedLayout layout;
-  ActivationKind kind;
+  ActivationType kind;
   LinearEpilogue epilogue;
   bool bias;
   MemRefType input; ///< F32 and BF16 only.

@@ -37,7 +37,7 @@ public:
     end = *next++;
     tokenCount = *next++;
     input = *next++;
-    if (kernel.kind == ActivationKind::I8) {
+    if (kernel.kind == ActivationType::I8) {
       scales = *next++;
       sums = *next++;
     }
@@ -76,7 +76,7 @@ private:
   //===--- Sums -----------------------------------------------------------------------------===//
 
   SmallVector<Value> emitSums(const Part &part) {
-    return kernel.kind == ActivationKind::I8 ? emitIntegerSums(part) : emitFloatSums(part);
+    return kernel.kind == ActivationType::I8 ? emitIntegerSums(part) : emitFloatSums(part);
   }
 
   /// The integer dot product of one group, scaled and added to `sums`.
@@ -337,7 +337,7 @@ const char *formatName(PackedFormat format) {
 
 func::FuncOp getKernel(KernelLibrary &library, const LinearKernel &kernel) {
   SmallVector<Type> types(3, library.indexType());
-  if (kernel.kind == ActivationKind::I8) {
+  if (kernel.kind == ActivationType::I8) {
     QuantizedRows rows = QuantizedRows::get(library.context(), kernel.layout.cols);
     types.append({rows.codes, rows.scales, rows.sums});
   } else {
@@ -345,7 +345,7 @@ func::FuncOp getKernel(KernelLibrary &library, const LinearKernel &kernel) {
   }
   types.append({library.bytesType(), library.indexType()});
   std::string name = std::string("linear_") + formatName(kernel.layout.format) + "_" +
-                     (kernel.kind == ActivationKind::I8 ? "i8" : "f32") + "_" +
+                     (kernel.kind == ActivationType::I8 ? "i8" : "f32") + "_" +
                      std::to_string(kernel.columns) + "x" + std::to_string(kernel.layout.cols);
   if (kernel.bias) {
     types.push_back(library.indexType());

@@ -6,29 +6,33 @@ namespace mlir::llm {
 
 using ::llmir::kPanelRows;
 
-FailureOr<ActivationKind> StepPlanner::getActivationKind(Operation *op, std::optional<Type> type,
+FailureOr<ActivationType> StepPlanner::getActivationType(Operation *op, std::optional<Type> type,
                                                          const WeightInfo &weight) {
   if (!type || type->isF32())
-    return ActivationKind::F32;
+    return ActivationType::F32;
   if (type->isBF16())
-    return ActivationKind::BF16;
-  if (!type->isInteger(8))
-    return op->emitOpError("expected activations of type f32, bf16 or i8, but got ") << *type;
-  if (!weight.layout.getMatrix().isQuantized())
-    return op->emitOpError("expected a quantised weight with i8 activations, but got a plain one");
-  return ActivationKind::I8;
+    return ActivationType::BF16;
+  if (!type->isInteger(8)) {
+    op->emitOpError("expected activations of type f32, bf16 or i8, but got ") << *type;
+    return failure();
+  }
+  if (!weight.layout.getMatrix().isQuantized()) {
+    op->emitOpError("expected a quantised weight with i8 activations, but got a plain one");
+    return failure();
+  }
+  return ActivationType::I8;
 }
 
 FailureOr<StepPlanner::Activations> StepPlanner::planActivations(Operation *op, const Place &input,
                                                                  const Prologue &prologue) {
   Activations activations{prologue.kind, {}, {}};
-  if (prologue.kind == ActivationKind::F32 && !prologue.normWeight && !prologue.rows) {
+  if (prologue.kind == ActivationType::F32 && !prologue.normWeight && !prologue.rows) {
     activations.operands.push_back(input.operand);
     return activations;
   }
   MLIRContext *context = library.context();
   SmallVector<MemRefType> types;
-  if (prologue.kind == ActivationKind::I8) {
+  if (prologue.kind == ActivationType::I8) {
     QuantizedRows rows = QuantizedRows::get(context, prologue.columns);
     types = {rows.codes, rows.scales, rows.sums};
   } else {
@@ -80,7 +84,7 @@ LogicalResult StepPlanner::plan(LinearOp op) {
   FailureOr<WeightInfo> weight = getWeight(op, op.getWeightAttr());
   if (failed(input) || failed(weight))
     return failure();
-  FailureOr<ActivationKind> kind = getActivationKind(op, op.getActivationType(), *weight);
+  FailureOr<ActivationType> kind = getActivationType(op, op.getActivationType(), *weight);
   if (failed(kind))
     return failure();
   const ::llmir::PackedLayout &layout = weight->layout.getMatrix();
@@ -153,7 +157,7 @@ LogicalResult StepPlanner::plan(LogitsOp op) {
   FailureOr<WeightInfo> weight = getWeight(op, op.getWeightAttr());
   if (failed(input) || failed(rows) || failed(weight))
     return failure();
-  FailureOr<ActivationKind> kind = getActivationKind(op, op.getActivationType(), *weight);
+  FailureOr<ActivationType> kind = getActivationType(op, op.getActivationType(), *weight);
   if (failed(kind))
     return failure();
   const ::llmir::PackedLayout &layout = weight->layout.getMatrix();

@@ -200,7 +200,7 @@ LogicalResult StepPlanner::plan(RMSNormOp op) {
     return failure();
   Place output = createRows(op.getOutput(), columnsOf(op.getOutput()));
   bytesRead += weight->layout.getTotalBytes();
-  ActivationKernel kernel{ActivationKind::F32, false, op.getEpsilon().convertToDouble(),
+  ActivationKernel kernel{ActivationType::F32, false, op.getEpsilon().convertToDouble(),
                           input->operand.type, output.operand.type};
   addCall(getKernel(library, kernel), Partition::Tokens,
           {input->operand, InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{weight->offset},

@@ -44,7 +44,7 @@ private:
   };
   /// Activations as a matrix op reads them.
   struct Activations {
-    ActivationKind kind;
+    ActivationType kind;
     SmallVector<BufferOperand> operands;
     /// Buffers to release once the matrix op has run.
     SmallVector<size_t> temporaries;
@@ -78,10 +78,10 @@ private:
   // Matrix ops (MatrixOpPlanning.cpp).
   LogicalResult plan(LinearOp op);
   LogicalResult plan(LogitsOp op);
-  FailureOr<ActivationKind> getActivationKind(Operation *op, std::optional<Type> type,
+  FailureOr<ActivationType> getActivationType(Operation *op, std::optional<Type> type,
                                               const WeightInfo &weight);
   struct Prologue {
-    ActivationKind kind;
+    ActivationType kind;
     std::optional<InputOperand> rows; ///< Gather these.
     FlatSymbolRefAttr normWeight;
     std::optional<APFloat> epsilon;

@@ -157,8 +157,7 @@ Names detect() {
     // A subleaf beyond the last one reads as another's bits on some processors.
     if (feature.leaf == 7 && feature.subleaf == 1) {
       uint32_t last[4];
-      __get_cpuid_count(7, 0, &last[A], &last[B], &last[C], &last[D]);
-      if (last[A] < 1)
+      if (!__get_cpuid_count(7, 0, &last[A], &last[B], &last[C], &last[D]) || last[A] < 1)
         continue;
     }
     if ((registers[feature.reg] >> feature.bit & 1) && isSaved(feature.needs, states))

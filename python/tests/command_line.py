@@ -70,9 +70,17 @@ class Tools:
         self.succeed("llmir", "compile", model, "-o", output, *options, timeout=timeout)
         return output
 
-    def run_tokens(self, model, prompts, count=0, logits=False, options=(), timeout=600):
+    def run_tokens(
+        self, model, prompts, count=0, logits=False, options=(), timeout=600, alone=False
+    ):
         """Runs one or several prompts of token ids (served together) greedily, with permuted block
-        tables."""
+        tables. Fewer than four get company, whose results are left out, so that their blocks are
+        interleaved with others', unless they are to be served `alone`."""
+        wanted = len(prompts)
+        wanted_rows = sum(len(prompt) + max(count - 1, 0) for prompt in prompts)
+        if not alone:
+            company = [prompts[0][: 40 + 7 * i] for i in range(4 - wanted)]
+            prompts = [*prompts, *company]
         if "--shuffle-blocks" not in options:
             options = ["--shuffle-blocks", 11, *options]
         listing = self.new_file(".ids")
@@ -85,9 +93,9 @@ class Tools:
         done = self.succeed("llmir", *arguments, timeout=timeout)
         rows = None
         if logits:
-            rows = np.load(matrix)
+            rows = np.load(matrix)[:wanted_rows]
             os.unlink(matrix)
-        lines = done.stdout.splitlines() if count else []
+        lines = done.stdout.splitlines()[:wanted] if count else []
         tokens = [[int(word) for word in line.split(",")] for line in lines]
         return RunResult(tokens, rows, read_stats(done.stderr))
 

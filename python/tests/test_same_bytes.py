@@ -31,7 +31,9 @@ def make_prompts():
 def alone(tools, model):
     """Each prompt by itself: its tokens and its logits."""
     results = [
-        tools.run_tokens(model, [prompt], count=GENERATED, logits=True, options=["--threads", 1])
+        tools.run_tokens(
+            model, [prompt], count=GENERATED, logits=True, options=["--threads", 1], alone=True
+        )
         for prompt in make_prompts()
     ]
     for result, length in zip(results, LENGTHS):
@@ -60,6 +62,6 @@ def test_chunks_of_one_prompt(tools, model, alone):
     for chunk in (1, 7, 64):
         options = ["--threads", 2, "--chunk", chunk, "--shuffle-blocks", chunk]
         result = tools.run_tokens(
-            model, make_prompts()[:1], count=GENERATED, logits=True, options=options
+            model, make_prompts()[:1], count=GENERATED, logits=True, options=options, alone=True
         )
         assert_same_bytes(result, alone[:1])

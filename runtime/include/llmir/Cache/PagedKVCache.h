@@ -42,6 +42,15 @@ struct CacheStepTables {
   }
 };
 
+/// Somebody who holds blocks that nobody needs at the moment, and can give them back.
+class BlockReclaimer {
+public:
+  virtual ~BlockReclaimer() = default;
+  /// Called by a cache that is about to run out. Releases up to `blocks` blocks so that they become
+  /// free and returns how many did. Must not add, change or remove sequences of the cache.
+  virtual int64_t reclaim(int64_t blocks) = 0;
+};
+
 /// A paged KV cache of one element type or of one each for keys and values.
 class PagedKVCache {
 public:
@@ -79,7 +88,8 @@ public:
   /// copies a shared last block before it is written. Fills `tables`. ResourceExhausted when blocks
   /// run out or a sequence would exceed max_seq_len; InvalidArgument for negative counts or a
   /// sequence named twice; nothing is changed then. Undo it with truncate(). A copy of a shared
-  /// block is counted for each sequence that needs one.
+  /// block is counted for each sequence that needs one. When blocks are missing, the reclaimer is
+  /// asked for them first.
   Status reserve(std::span<const AppendRequest> requests, CacheStepTables &tables);
 
   /// Blocks that reserve() would take from the pool for `tokens` more tokens of `sequence`.
@@ -93,6 +103,30 @@ public:
   /// A new sequence `child` with the tokens of `parent`; they share blocks until one writes.
   /// NotFound without a parent; FailedPrecondition when the child exists.
   Status fork(SequenceId parent, SequenceId child);
+
+  /// A new sequence of `length` tokens that lie in `blocks`, which somebody owns already; one owner
+  /// more for each. `length` may end inside the last block, which is copied before the sequence
+  /// writes into it. FailedPrecondition when the sequence exists or a block is stale or free;
+  /// InvalidArgument when the length does not fit the number of blocks; ResourceExhausted past
+  /// max_seq_len. Nothing is changed then.
+  Status attach(SequenceId sequence, std::span<const BlockId> blocks, int64_t length);
+
+  /// Who to ask for blocks before the cache says ResourceExhausted; null for nobody. Not owned, and
+  /// must outlive its use.
+  void setReclaimer(BlockReclaimer *reclaimer) { reclaimer_ = reclaimer; }
+  /// One owner more or less of a block, for those who own blocks apart from sequences (a prefix
+  /// tree). Errors are BlockPool's.
+  Status retainBlock(BlockId block);
+  Status releaseBlock(BlockId block);
+  /// A block with one owner, the caller, and undefined content. The reclaimer is not asked.
+  StatusOr<BlockId> allocateBlock();
+  /// The bytes of a block in use, [block_stride]; FailedPrecondition for a stale or free one.
+  StatusOr<std::span<uint8_t>> blockBytes(BlockId block) const;
+
+  /// Ok when every block has as many owners as there are tables that name it and entries of `held`,
+  /// those owned apart from sequences; otherwise Internal with the first block that is wrong. For
+  /// tests: linear in the number of blocks.
+  Status checkInvariants(std::span<const BlockId> held = {}) const;
 
   bool contains(SequenceId sequence) const { return sequences_.count(sequence) != 0; }
   /// Tokens of a sequence; NotFound when there is none.
@@ -145,6 +179,7 @@ private:
 
   Status initialize(const CacheParameters &parameters, std::optional<int64_t> numBlocks);
   Status checkRequests(std::span<const AppendRequest> requests);
+  int64_t blocksNeeded(std::span<const AppendRequest> requests) const;
   Status extend(Sequence &sequence, int64_t tokens);
   Status unshareLastBlock(Sequence &sequence);
   void releaseFrom(Sequence &sequence, size_t firstBlock);
@@ -160,6 +195,7 @@ private:
   llmir_cache_layout layout_{};
   HostMemory memory_;
   BlockPool pool_;
+  BlockReclaimer *reclaimer_ = nullptr;
   std::unordered_map<SequenceId, Sequence, SequenceIdHash> sequences_;
   std::vector<SequenceId> scratchIds_; ///< To find ids named twice without allocating each time.
 };

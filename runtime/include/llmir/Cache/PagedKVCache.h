@@ -36,9 +36,10 @@ struct CacheStepTables {
   std::vector<int32_t> table; ///< [requests][tableStride]; entries past a sequence's end are 0
   int64_t tableStride = 0;
 
-  /// The view for llmir_step_args; valid as long as this object is not changed.
+  /// The view for llmir_step_args of a cache at `base` without constant scales; valid as long as
+  /// this object is not changed. PagedKVCache::view knows of constants.
   llmir_cache_view view(uint8_t *base) const {
-    return {base, slots.data(), table.data(), tableStride};
+    return {base, slots.data(), table.data(), tableStride, nullptr, nullptr};
   }
 };
 
@@ -79,6 +80,24 @@ public:
   void shuffleFreeBlocks(uint64_t seed) { pool_.shuffleFree(seed); }
   /// The address of block 0.
   uint8_t *base() const { return memory_.data(); }
+  /// Whether keys or values have constant scales (granularity tensor or head).
+  bool hasConstantScales() const {
+    return numConstants(layout_.key_scale_granularity) +
+               numConstants(layout_.value_scale_granularity) >
+           0;
+  }
+  /// Gives the constant scales, [layers, KV heads] of keys and of values, which must be finite and
+  /// not negative (all equal for granularity tensor); empty for a side without. They can be given
+  /// once: what is stored was made with them. FailedPrecondition for a second, different time.
+  Status setConstantScales(std::span<const float> keys, std::span<const float> values);
+  /// The constants of keys and of values, [layers, KV heads]; empty when there are none yet.
+  std::span<const float> constantKeyScales() const { return keyScales_; }
+  std::span<const float> constantValueScales() const { return valueScales_; }
+  /// Ok unless constants are needed and not given.
+  Status checkConstantScales() const;
+  /// The view for llmir_step_args; valid as long as neither changes.
+  llmir_cache_view view(const CacheStepTables &tables) const;
+
   /// Bytes of all blocks.
   size_t sizeInBytes() const { return memory_.size(); }
   /// Number of sequences.
@@ -177,6 +196,8 @@ private:
     size_t operator()(SequenceId id) const { return static_cast<uint32_t>(id); }
   };
 
+  /// Constants that a side of that granularity has.
+  size_t numConstants(uint32_t granularity) const;
   Status initialize(const CacheParameters &parameters, std::optional<int64_t> numBlocks);
   Status checkRequests(std::span<const AppendRequest> requests);
   int64_t blocksNeeded(std::span<const AppendRequest> requests) const;
@@ -196,6 +217,7 @@ private:
   HostMemory memory_;
   BlockPool pool_;
   BlockReclaimer *reclaimer_ = nullptr;
+  std::vector<float> keyScales_, valueScales_; ///< Constants, [layers][KV heads].
   std::unordered_map<SequenceId, Sequence, SequenceIdHash> sequences_;
   std::vector<SequenceId> scratchIds_; ///< To find ids named twice without allocating each time.
 };

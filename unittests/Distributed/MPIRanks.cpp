@@ -1,0 +1,42 @@
+// One process of an MPI group that checks its end of the collectives. Started by MPICollectiveTest
+// through mpirun; not a test program by itself.
+
+#include "CollectiveChecks.h"
+
+#include "llmir/Distributed/MPICollective.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+using namespace llmir;
+
+namespace {
+
+Collective *world = nullptr;
+
+} // namespace
+
+TEST(MPIRanks, HasTheSizeThatItWasStartedWith) {
+  const char *expected = std::getenv("LLMIR_EXPECTED_RANKS");
+  ASSERT_NE(expected, nullptr);
+  EXPECT_EQ(world->size(), std::atoi(expected));
+}
+
+TEST(MPIRanks, DoesEveryOperation) { test::checkCollective(*world); }
+
+int main(int argc, char **argv) {
+  testing::InitGoogleTest(&argc, argv);
+  StatusOr<std::unique_ptr<MPISession>> session = MPISession::start();
+  if (!session) {
+    std::fprintf(stderr, "%s\n", session.status().message().c_str());
+    return 2;
+  }
+  StatusOr<std::unique_ptr<Collective>> group = (*session)->world();
+  if (!group) {
+    std::fprintf(stderr, "%s\n", group.status().message().c_str());
+    return 2;
+  }
+  world = group->get();
+  return RUN_ALL_TESTS();
+}

@@ -125,7 +125,7 @@ Status Batch::reserve(std::span<PagedKVCache *const> caches) {
       views_.clear();
       return status;
     }
-    views_.push_back(tables_[i].view(caches[i]->base()));
+    views_.push_back(caches[i]->view(tables_[i]));
   }
   return Status::ok();
 }

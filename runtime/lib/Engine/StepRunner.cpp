@@ -33,6 +33,8 @@ StatusOr<std::unique_ptr<StepRunner>> StepRunner::create(const StepProgram &prog
     if (!expected)
       return expected.status();
     LLMIR_RETURN_IF_ERROR(checkSameLayout(caches[i]->layout(), *expected));
+    LLMIR_RETURN_IF_ERROR(
+        caches[i]->checkConstantScales().withContext("cache " + std::to_string(i)));
   }
 
   BatchLimits limits{largest.tokens, largest.sequences, largest.rows, program.vocabularySize,

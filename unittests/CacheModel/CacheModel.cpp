@@ -168,6 +168,58 @@ std::vector<CacheOperation> CacheModel::operations() const {
   return all;
 }
 
+bool CacheModel::isValid(const Operation &operation) const {
+  auto find = [this](int id) { return sequences.find(id); };
+  switch (operation.kind) {
+  case Kind::Unhold:
+    return !held.empty();
+  case Kind::Hold: {
+    auto found = find(operation.sequences[0]);
+    return found != sequences.end() && operation.tokens < int(found->second.table.size());
+  }
+  case Kind::Attach: {
+    auto found = find(operation.sequences[1]);
+    return found != sequences.end() && operation.tokens <= int(found->second.tokens.size());
+  }
+  default:
+    return true;
+  }
+}
+
+CacheOperation CacheModel::choose(const std::function<int(int)> &choose) const {
+  auto sequence = [&] { return choose(sizes.numSequences); };
+  // Often one that is there, so that most operations do something.
+  auto existing = [&] {
+    if (sequences.empty() || choose(8) == 0)
+      return sequence();
+    return std::next(sequences.begin(), choose(int(sequences.size())))->first;
+  };
+  auto lengthOf = [&](int id) {
+    auto found = sequences.find(id);
+    return found == sequences.end() ? 0 : int(found->second.tokens.size());
+  };
+  int action = choose(20), id = existing();
+  if (action < 8) {
+    std::vector<int> ids = {sequence()};
+    for (int more = choose(3); more > 0; --more)
+      ids.push_back(sequence());
+    return {Kind::Append, ids, choose(2 * sizes.blockSize + 2)};
+  }
+  if (action < 11)
+    return {Kind::Truncate, {id}, choose(lengthOf(id) + 2)};
+  if (action < 13)
+    return {Kind::Free, {id}};
+  if (action < 15)
+    return {Kind::Fork, {id, sequence()}};
+  if (action < 17 && lengthOf(id) > 0)
+    return {Kind::Attach, {sequence(), id}, choose(lengthOf(id) + 1)};
+  if (action < 19 && int(held.size()) < sizes.maxHeld && lengthOf(id) > 0)
+    return {Kind::Hold, {id}, choose(int(sequences.at(id).table.size()))};
+  if (!held.empty())
+    return {Kind::Unhold, {}};
+  return {Kind::Append, {sequence()}, 1};
+}
+
 std::string CacheModel::keyInOrder(const std::vector<int> &order) const {
   std::map<int, char> names; // of blocks, in the order in which they are met
   auto name = [&](int block) {

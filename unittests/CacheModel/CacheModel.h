@@ -8,6 +8,7 @@
 #include "PoolModel.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -63,6 +64,11 @@ public:
   bool apply(const Operation &operation) { return perform(operation) == Outcome::Done; }
   std::string key() const;
   std::string check() const;
+
+  /// Whether it says anything in this state: nobody can hold a block that does not exist.
+  bool isValid(const Operation &operation) const;
+  /// An operation to try, by numbers below a bound from `choose`.
+  Operation choose(const std::function<int(int)> &choose) const;
 
   /// Does it, or leaves everything as it was.
   Outcome perform(const Operation &operation);

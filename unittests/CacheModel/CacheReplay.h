@@ -55,6 +55,7 @@ private:
   CacheModel model_;
   ElementType elementType_;
   PagedKVCache cache_;
+  int nextStaleBlock_ = 0;
 };
 
 } // namespace llmir::model

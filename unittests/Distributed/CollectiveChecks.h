@@ -108,11 +108,13 @@ inline void checkMessages(Collective &group) {
   int32_t previous = (group.rank() + group.size() - 1) % group.size();
   int64_t sent = 7 * group.rank(), received = -1;
   bool sendsFirst = group.rank() % 2 == 0;
-  if (!sendsFirst)
+  if (!sendsFirst) {
     ASSERT_TRUE(group.receive(&received, sizeof received, previous).isOk());
+  }
   ASSERT_TRUE(group.send(&sent, sizeof sent, next).isOk());
-  if (sendsFirst)
+  if (sendsFirst) {
     ASSERT_TRUE(group.receive(&received, sizeof received, previous).isOk());
+  }
   EXPECT_EQ(received, 7 * previous);
 }
 
@@ -158,8 +160,9 @@ inline void checkAgreement(Collective &group) {
   Status status = group.agree(group.rank() == last ? resourceExhausted("need 12 blocks, 3 free")
                                                    : Status::ok());
   EXPECT_EQ(status.code(), StatusCode::ResourceExhausted);
-  if (group.size() > 1)
+  if (group.size() > 1) {
     EXPECT_EQ(status.message(), "rank " + std::to_string(last) + ": need 12 blocks, 3 free");
+  }
 }
 
 inline void checkRefusals(Collective &group) {

@@ -1,7 +1,8 @@
-// One process of an MPI group that checks its end of the collectives. Started by MPICollectiveTest
-// through mpirun; not a test program by itself.
+// One process of an MPI group that checks its end of the collectives, and its shard of a cache.
+// Started by MPICollectiveTest through mpirun; not a test program by itself.
 
 #include "CollectiveChecks.h"
+#include "DistributedCacheChecks.h"
 
 #include "llmir/Distributed/MPICollective.h"
 
@@ -24,6 +25,13 @@ TEST(MPIRanks, HasTheSizeThatItWasStartedWith) {
 }
 
 TEST(MPIRanks, DoesEveryOperation) { test::checkCollective(*world); }
+
+TEST(MPIRanks, HoldsItsShardOfACache) {
+  for (ShardingStrategy strategy : test::allStrategies)
+    test::checkDistributedCache(strategy, world->size(), world, 60);
+  if (world->size() > 1)
+    test::checkFullDevice(world, world->size());
+}
 
 int main(int argc, char **argv) {
   testing::InitGoogleTest(&argc, argv);

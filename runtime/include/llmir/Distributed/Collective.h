@@ -32,11 +32,11 @@ enum class SumOrder {
 enum class CollectiveMemory { Host, Device };
 
 /// One rank's end of a group. Every rank calls the same operations in the same order with the same
-/// sizes (threads and MPI compare: a mismatch is InvalidArgument with both calls, on every rank, and
-/// changes nothing). A call that is refused at once (a null array, a negative size, no such rank)
-/// is not made: the others wait for another. One thread at a time uses an end; which thread may change. After a failure
-/// of the transport every later call fails with the same reason. Nothing is allocated once an
-/// operation of that size has run.
+/// sizes (threads and MPI compare: a mismatch is InvalidArgument with both calls, on every rank,
+/// and changes nothing). A call that is refused at once (a null array, a negative size, no such
+/// rank) is not made: the others wait for another. One thread at a time uses an end; which thread
+/// may change. After a failure of the transport every later call fails with the same reason.
+/// Nothing is allocated once an operation of that size has run.
 class Collective {
 public:
   virtual ~Collective();

@@ -59,8 +59,9 @@ public:
         oneBlocks[row * tokens + t] = table[t / blockSize].index;
       std::copy(blocks.begin(), blocks.end(),
                 manyBlocks.begin() + static_cast<int64_t>(row * tokens));
-      if (auto known = many.blockOfEachToken(SequenceId{id}))
+      if (auto known = many.blockOfEachToken(SequenceId{id})) {
         EXPECT_EQ(*known, blocks) << "sequence " << id;
+      }
       ++row;
     }
     size_t count = layers * lengths.size() * tokens * heads * dim;

@@ -3,6 +3,7 @@
 
 #include "llmir/Cache/PagedKVCache.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,15 @@ StatusOr<std::span<uint8_t>> PagedKVCache::blockBytes(BlockId block) const {
                               std::to_string(block.generation) + "): it is stale or free");
   return std::span<uint8_t>(base() + block.index * layout_.block_stride,
                             static_cast<size_t>(layout_.block_stride));
+}
+
+std::vector<SequenceId> PagedKVCache::sequenceIds() const {
+  std::vector<SequenceId> ids;
+  ids.reserve(sequences_.size());
+  for (const auto &entry : sequences_)
+    ids.push_back(entry.first);
+  std::sort(ids.begin(), ids.end());
+  return ids;
 }
 
 Status PagedKVCache::checkInvariants(std::span<const BlockId> held) const {

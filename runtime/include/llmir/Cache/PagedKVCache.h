@@ -147,6 +147,8 @@ public:
   /// tests: linear in the number of blocks.
   Status checkInvariants(std::span<const BlockId> held = {}) const;
 
+  /// All sequences, in the order of their ids.
+  std::vector<SequenceId> sequenceIds() const;
   bool contains(SequenceId sequence) const { return sequences_.count(sequence) != 0; }
   /// Tokens of a sequence; NotFound when there is none.
   StatusOr<int64_t> length(SequenceId sequence) const;

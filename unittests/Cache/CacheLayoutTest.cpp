@@ -36,38 +36,27 @@ TEST(CacheLayoutTest, HasTheStridesOfTheDiagram) {
   EXPECT_EQ(layout.block_stride, 2 * 3 * 192);
 }
 
-TEST(CacheLayoutTest, GivesEveryElementItsOwnBytes) {
-  llmir_cache_layout layout = *makeCacheLayout(oddParameters());
-  std::set<int64_t> bytes;
-  size_t count = 0;
-  auto add = [&](int64_t address, int64_t size) {
-    for (int64_t i = 0; i < size; ++i, ++count)
-      bytes.insert(address + i);
-  };
-  for (int64_t block = 0; block < 2; ++block)
-    for (int64_t layer = 0; layer < 2; ++layer)
-      for (int64_t head = 0; head < 3; ++head)
-        for (int64_t token = 0; token < 3; ++token) {
-          int64_t key = keyOffset(layout, block, layer, head, token);
-          int64_t value = valueOffset(layout, block, layer, head, token);
-          for (int64_t channel = 0; channel < 5; ++channel)
-            add(key + channel * layout.key_channel_stride, 2);
-          for (int64_t channel = 0; channel < 7; ++channel)
-            add(value + channel * layout.value_channel_stride, 4);
-        }
-  EXPECT_EQ(bytes.size(), count);
-  EXPECT_GE(*bytes.begin(), 0);
-  EXPECT_LT(*bytes.rbegin(), 2 * layout.block_stride);
-}
-
-TEST(CacheLayoutTest, NamesTypes) {
-  for (ElementType type : {ElementType::F32, ElementType::F16, ElementType::BF16})
-    EXPECT_EQ(*parseElementType(elementTypeName(type)), type);
+TEST(CacheLayoutTest, NamesNumbers) {
+  for (uint32_t type = LLMIR_F32; type <= LLMIR_I4; ++type)
+    EXPECT_EQ(*parseElementType(elementTypeName(type)), ElementType(type));
+  for (uint32_t granularity = 0; granularity <= LLMIR_SCALE_GROUP; ++granularity)
+    EXPECT_EQ(*parseScaleGranularity(scaleGranularityName(ScaleGranularity(granularity))),
+              ScaleGranularity(granularity));
+  for (uint32_t arrangement = 0; arrangement <= LLMIR_PAIRS; ++arrangement)
+    EXPECT_EQ(*parseCacheArrangement(cacheArrangementName(CacheArrangement(arrangement))),
+              CacheArrangement(arrangement));
+  EXPECT_EQ(elementTypeName(LLMIR_F8E4M3FN), "f8E4M3FN");
   EXPECT_EQ(elementSize(ElementType::F32), 4);
   EXPECT_EQ(elementSize(ElementType::BF16), 2);
+  EXPECT_EQ(elementSize(ElementType::F8E5M2), 1);
+  EXPECT_EQ(elementSize(ElementType::I4), 0);
   EXPECT_EQ(elementTypeName(9u), "type 9");
+  EXPECT_EQ(scaleGranularityName(ScaleGranularity(9)), "granularity 9");
+  EXPECT_EQ(cacheArrangementName(CacheArrangement(9)), "arrangement 9");
   EXPECT_EQ(parseElementType("f8").status().message(),
-            "expected element type f32, f16 or bf16, but got 'f8'");
+            "expected element type f32, f16, bf16, f8E4M3FN, f8E5M2, i8 or i4, but got 'f8'");
+  EXPECT_EQ(parseCacheArrangement("rows").status().message(),
+            "expected arrangement channel_major_keys, token_major_keys or pairs, but got 'rows'");
 }
 
 TEST(CacheLayoutTest, RefusesEachBadParameter) {
@@ -87,13 +76,100 @@ TEST(CacheLayoutTest, RefusesEachBadParameter) {
   EXPECT_NE(messageOf([](auto &p) { p.blockSize = 1 << 30; }).find("'block_size'"),
             std::string::npos);
   EXPECT_NE(messageOf([](auto &p) { p.maxSeqLen = 0; }).find("'max_seq_len'"), std::string::npos);
-  EXPECT_NE(messageOf([](auto &p) {
-              p.valueType = ElementType(7);
-            }).find("'value_type' to be f32, f16 or bf16, but got type 7"),
-            std::string::npos);
+  EXPECT_NE(
+      messageOf([](auto &p) { p.valueType = ElementType(7); }).find("i8 or i4, but got type 7"),
+      std::string::npos);
   EXPECT_NE(
       messageOf([](auto &p) { p.numLayers = p.numKVHeads = p.blockSize = 1 << 20; }).find("2^40"),
       std::string::npos);
+}
+
+TEST(CacheLayoutTest, RefusesWhatDoesNotGoTogether) {
+  CacheParameters good = {.keyType = ElementType::I8,
+                          .valueType = ElementType::I4,
+                          .numLayers = 1,
+                          .numKVHeads = 1,
+                          .keyHeadDim = 8,
+                          .valueHeadDim = 8,
+                          .blockSize = 4,
+                          .maxSeqLen = 16,
+                          .keyScales = ScaleGranularity::Group,
+                          .valueScales = ScaleGranularity::Group,
+                          .scaleType = ElementType::F16,
+                          .keyScaleGroup = 8,
+                          .valueScaleGroup = 4};
+  auto messageOf = [&](auto change) {
+    CacheParameters parameters = good;
+    change(parameters);
+    StatusOr<llmir_cache_layout> layout = makeCacheLayout(parameters);
+    return layout ? std::string("ok") : layout.status().message();
+  };
+  EXPECT_EQ(messageOf([](auto &) {}), "ok");
+  EXPECT_EQ(messageOf([](auto &p) { p.keyScales = ScaleGranularity::None; }),
+            "expected 'key_scales' with 'key_type' i8: integer codes have no meaning without "
+            "scales");
+  EXPECT_EQ(messageOf([](auto &p) { p.valueType = ElementType::BF16; }),
+            "expected no 'value_scales' with 'value_type' bf16, which is stored as it is, but got "
+            "group");
+  EXPECT_EQ(messageOf([](auto &p) { p.keyScales = ScaleGranularity::Token; }),
+            "expected 'key_scale_group' to be 0 with 'key_scales' token, but got 8");
+  EXPECT_EQ(messageOf([](auto &p) { p.keyScaleGroup = 3; }),
+            "expected 'key_scale_group' to divide 'key_head_dim' 8, but got 3");
+  EXPECT_EQ(messageOf([](auto &p) { p.keyScaleGroup = 0; }),
+            "expected 'key_scale_group' to divide 'key_head_dim' 8, but got 0");
+  EXPECT_EQ(messageOf([](auto &p) { p.valueScaleGroup = 8; }),
+            "expected 'value_scale_group' to divide half of 'value_head_dim' 8, but got 8");
+  EXPECT_EQ(messageOf([](auto &p) { p.valueHeadDim = 7; }),
+            "expected 'value_head_dim' to be even with i4, of which two share a byte, but got 7");
+  EXPECT_EQ(messageOf([](auto &p) { p.scaleType = ElementType::I8; }),
+            "expected 'scale_type' to be f32, f16 or bf16, but got i8");
+  EXPECT_EQ(messageOf([](auto &p) { p.valueScales = ScaleGranularity(5); }),
+            "expected 'value_scales' to be none, tensor, head, token or group, but got "
+            "granularity 5");
+  EXPECT_EQ(messageOf([](auto &p) { p.numSinks = 2; }),
+            "expected 'num_sinks' to be 0 without a window, but got 2");
+  EXPECT_EQ(messageOf([](auto &p) { p.window = -1; }),
+            "expected 'window' to be 0 to 1073741823, but got -1");
+  EXPECT_EQ(messageOf([](auto &p) { p.window = 8, p.numSinks = 2; }), "ok");
+  EXPECT_EQ(messageOf([](auto &p) { p.arrangement = CacheArrangement(3); }),
+            "expected 'arrangement' to be channel_major_keys, token_major_keys or pairs, but got "
+            "arrangement 3");
+  EXPECT_EQ(messageOf([](auto &p) { p.arrangement = CacheArrangement::Pairs; }),
+            "expected 'key_type' to be bf16 in arrangement pairs, but got i8");
+}
+
+TEST(CacheLayoutTest, RefusesOddPairs) {
+  CacheParameters pairs = {.keyType = ElementType::BF16,
+                           .valueType = ElementType::BF16,
+                           .numLayers = 1,
+                           .numKVHeads = 1,
+                           .keyHeadDim = 6,
+                           .valueHeadDim = 4,
+                           .blockSize = 2,
+                           .maxSeqLen = 16,
+                           .arrangement = CacheArrangement::Pairs};
+  EXPECT_TRUE(makeCacheLayout(pairs).isOk());
+  pairs.blockSize = 3;
+  EXPECT_EQ(makeCacheLayout(pairs).status().message(),
+            "expected 'block_size' to be even in arrangement pairs, but got 3");
+  pairs.valueHeadDim = 5;
+  EXPECT_EQ(makeCacheLayout(pairs).status().message(),
+            "expected 'value_head_dim' to be even in arrangement pairs, but got 5");
+}
+
+TEST(CacheLayoutTest, NamesNoScaleTypeWhereNoScaleIsStored) {
+  CacheParameters parameters = oddParameters();
+  parameters.keyType = ElementType::I8;
+  parameters.keyScales = ScaleGranularity::Head;
+  parameters.scaleType = ElementType::F16;
+  llmir_cache_layout layout = *makeCacheLayout(parameters);
+  EXPECT_EQ(layout.scale_type, uint32_t(LLMIR_F32));
+  EXPECT_EQ(layout.key_scale_offset, 0);
+  parameters.keyScales = ScaleGranularity::Token;
+  layout = *makeCacheLayout(parameters);
+  EXPECT_EQ(layout.scale_type, uint32_t(LLMIR_F16));
+  EXPECT_EQ(layout.key_scale_offset, 64 + 128); // 15 bytes of keys, 84 of values
+  EXPECT_EQ(layout.key_scale_stride, 6);
 }
 
 TEST(CacheLayoutTest, NamesTheFirstDifference) {

@@ -136,13 +136,13 @@ TEST(LoadedModelTest, RefusesAHostWithoutAFeature) {
 TEST(LoadedModelTest, RefusesOtherVersions) {
   Parts parts;
   parts.manifest.abiVersion = 99;
-  EXPECT_EQ(refusalOf(parts.artifact()), "expected ABI version 1, but the manifest has 99; compile "
+  EXPECT_EQ(refusalOf(parts.artifact()), "expected ABI version 2, but the manifest has 99; compile "
                                          "the model again with this version");
   Parts code;
   code.code = readFile(LLMIR_FAKE_MODEL_OTHER_VERSION);
   EXPECT_EQ(
       refusalOf(code.artifact()),
-      "expected ABI version 1, but the code has 7; compile the model again with this version");
+      "expected ABI version 2, but the code has 7; compile the model again with this version");
 }
 
 TEST(LoadedModelTest, RefusesCodeWithoutAStep) {

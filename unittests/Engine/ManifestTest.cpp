@@ -34,6 +34,49 @@ TEST(ManifestTest, ReadsWhatItWrites) {
   EXPECT_EQ(read->workspace.bytes(2, 3, 1, 4), 10 + 200 + 21 + 5 + 12);
 }
 
+TEST(ManifestTest, KnowsItsRank) {
+  Manifest written = llmir::testing::makeManifest(128);
+  EXPECT_FALSE(Json::parse(formatManifest(written)).contains("world"));
+  written.rank = 1;
+  written.worldSize = 2;
+  StatusOr<Manifest> read = parseManifest(formatManifest(written));
+  ASSERT_TRUE(read.isOk()) << read.status().message();
+  EXPECT_EQ(read->rank, 1);
+  EXPECT_EQ(read->worldSize, 2);
+  Json json = goodJson();
+  json["world"] = {{"rank", 2}, {"size", 2}};
+  EXPECT_EQ(messageOf(json), "expected 'world.rank' to be below 'world.size', but got 2 of 2");
+}
+
+TEST(ManifestTest, ReadsEveryFieldOfACache) {
+  Manifest written = llmir::testing::makeManifest(128);
+  written.caches.push_back({.keyType = ElementType::I8,
+                            .valueType = ElementType::I4,
+                            .numLayers = 2,
+                            .numKVHeads = 3,
+                            .keyHeadDim = 8,
+                            .valueHeadDim = 16,
+                            .blockSize = 16,
+                            .maxSeqLen = 64,
+                            .arrangement = CacheArrangement::TokenMajorKeys,
+                            .keyScales = ScaleGranularity::Token,
+                            .valueScales = ScaleGranularity::Group,
+                            .scaleType = ElementType::BF16,
+                            .valueScaleGroup = 4,
+                            .window = 32,
+                            .numSinks = 4});
+  StatusOr<Manifest> read = parseManifest(formatManifest(written));
+  ASSERT_TRUE(read.isOk()) << read.status().message();
+  EXPECT_EQ(formatManifest(*read), formatManifest(written));
+  for (size_t i = 0; i < 2; ++i) {
+    Status same =
+        checkSameLayout(*makeCacheLayout(read->caches[i]), *makeCacheLayout(written.caches[i]));
+    EXPECT_TRUE(same.isOk()) << same.message();
+  }
+  // A cache that stores what it is given is written as before these fields.
+  EXPECT_EQ(Json::parse(formatManifest(written))["caches"][0].size(), 8u);
+}
+
 TEST(ManifestTest, IgnoresFieldsThatItDoesNotKnow) {
   Json json = goodJson();
   json["later"] = {{"a", 1}};
@@ -86,7 +129,16 @@ TEST(ManifestTest, NamesFieldsOfTheWrongKind) {
   EXPECT_EQ(withChange([](Json &j) { j["caches"][0] = 1; }),
             "expected 'caches[0]' to be an object, but got 1");
   EXPECT_EQ(withChange([](Json &j) { j["caches"][0]["key_type"] = "f8"; }),
-            "'caches[0].key_type': expected element type f32, f16 or bf16, but got 'f8'");
+            "'caches[0].key_type': expected element type f32, f16, bf16, f8E4M3FN, "
+            "f8E5M2, i8 or i4, but got 'f8'");
+  EXPECT_EQ(withChange([](Json &j) { j["caches"][0]["key_scales"] = "row"; }),
+            "'caches[0].key_scales': expected scale granularity none, tensor, head, token or "
+            "group, but got 'row'");
+  EXPECT_EQ(withChange([](Json &j) { j["caches"][0]["window"] = -1; }),
+            "expected 'caches[0].window' to be an integer of at least 0, but got -1");
+  EXPECT_EQ(withChange([](Json &j) { j["caches"][0]["key_scales"] = "token"; }),
+            "'caches[0]': expected no 'key_scales' with 'key_type' f16, which is stored as it is, "
+            "but got token");
   EXPECT_EQ(withChange([](Json &j) { j["caches"][0]["num_layers"] = 1 << 30; }),
             "'caches[0]': expected 'num_layers' to be 1 to 1048576, but got 1073741824");
   EXPECT_EQ(withChange([](Json &j) { j["format"] = 2; }),

@@ -107,6 +107,30 @@ Status BlockPool::checkCurrent(BlockId id) const {
                             std::to_string(current));
 }
 
+Status BlockPool::checkInvariants() const {
+  int32_t previous = none, seen = 0;
+  for (int32_t index = firstFree_; index != none;
+       index = blocks_[static_cast<size_t>(index)].next) {
+    const Block &block = blocks_[static_cast<size_t>(index)];
+    if (block.useCount != 0 || block.previous != previous || seen == numFree_)
+      return internalError("free list: block " + std::to_string(index) + " has " +
+                           std::to_string(block.useCount) + " owners and follows block " +
+                           std::to_string(block.previous) + ", but was reached from block " +
+                           std::to_string(previous) + " as number " + std::to_string(seen) +
+                           " of " + std::to_string(numFree_));
+    previous = index;
+    ++seen;
+  }
+  int64_t used = 0;
+  for (const Block &block : blocks_)
+    used += block.useCount > 0 ? 1 : 0;
+  if (previous != lastFree_ || seen != numFree_ || used + seen != numBlocks())
+    return internalError("free list: " + std::to_string(seen) + " blocks in the list, " +
+                         std::to_string(numFree_) + " counted as free, " + std::to_string(used) +
+                         " in use of " + std::to_string(numBlocks()));
+  return Status::ok();
+}
+
 void BlockPool::unlink(int32_t index) {
   Block &block = blocks_[static_cast<size_t>(index)];
   int32_t &fromPrevious =

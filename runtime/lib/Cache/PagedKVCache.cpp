@@ -1,5 +1,6 @@
 // PagedKVCache: construction, reservation and the life of sequences. Copying keys and values in and
-// out is in PagedKVCacheCopy.cpp.
+// out is in PagedKVCacheCopy.cpp, blocks with owners apart from sequences in
+// PagedKVCacheSharing.cpp.
 
 #include "llmir/Cache/PagedKVCache.h"
 
@@ -101,8 +102,14 @@ int64_t PagedKVCache::blocksNeeded(SequenceId id, int64_t tokens) const {
          static_cast<int64_t>(sequence.blocks.size()) + (mustCopyLastBlock(sequence) ? 1 : 0);
 }
 
-Status PagedKVCache::checkRequests(std::span<const AppendRequest> requests) {
+int64_t PagedKVCache::blocksNeeded(std::span<const AppendRequest> requests) const {
   int64_t blocks = 0;
+  for (const AppendRequest &request : requests)
+    blocks += blocksNeeded(request.sequence, request.tokens);
+  return blocks;
+}
+
+Status PagedKVCache::checkRequests(std::span<const AppendRequest> requests) {
   scratchIds_.clear();
   for (const AppendRequest &request : requests) {
     if (request.tokens < 0)
@@ -115,14 +122,19 @@ Status PagedKVCache::checkRequests(std::span<const AppendRequest> requests) {
                                std::to_string(length) + " tokens, cannot take " +
                                std::to_string(request.tokens) + " more of at most " +
                                std::to_string(layout_.max_seq_len));
-    blocks += blocksNeeded(request.sequence, request.tokens);
     scratchIds_.push_back(request.sequence);
   }
   std::sort(scratchIds_.begin(), scratchIds_.end());
   auto twice = std::adjacent_find(scratchIds_.begin(), scratchIds_.end());
   if (twice != scratchIds_.end())
     return invalidArgument("expected each sequence once, but got " + describe(*twice) + " twice");
-  return pool_.checkFree(blocks);
+  int64_t needed = blocksNeeded(requests);
+  if (needed > pool_.numFree() && reclaimer_) {
+    // A block that loses its other owner needs no copy any more, so count again.
+    reclaimer_->reclaim(needed - pool_.numFree());
+    needed = blocksNeeded(requests);
+  }
+  return pool_.checkFree(needed);
 }
 
 Status PagedKVCache::unshareLastBlock(Sequence &sequence) {

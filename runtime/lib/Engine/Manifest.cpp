@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <limits>
+#include <utility>
 
 namespace llmir {
 
@@ -44,16 +45,24 @@ public:
     }
   }
 
-  void read(const char *name, ElementType &value) {
+  /// A value that `parse` makes of a string.
+  template <typename T>
+  void read(const char *name, T &value, StatusOr<T> (*parse)(std::string_view)) {
     std::string text;
     read(name, text);
     if (!status_.isOk())
       return;
-    StatusOr<ElementType> type = parseElementType(text);
-    if (!type)
-      status_ = dataLoss(quoted(name) + ": " + type.status().message());
+    StatusOr<T> parsed = parse(text);
+    if (!parsed)
+      status_ = dataLoss(quoted(name) + ": " + parsed.status().message());
     else
-      value = *type;
+      value = *parsed;
+  }
+
+  /// Like read(), but a field that is absent leaves the value as it is.
+  template <typename... Arguments> void readOptional(const char *name, Arguments &&...arguments) {
+    if (status_.isOk() && object_.contains(name))
+      read(name, std::forward<Arguments>(arguments)...);
   }
 
   void read(const char *name, std::vector<std::string> &values) {
@@ -141,14 +150,22 @@ private:
 
 CacheParameters readCache(FieldReader &reader) {
   CacheParameters cache;
-  reader.read("key_type", cache.keyType);
-  reader.read("value_type", cache.valueType);
+  reader.read("key_type", cache.keyType, parseElementType);
+  reader.read("value_type", cache.valueType, parseElementType);
   reader.read("num_layers", cache.numLayers, 1);
   reader.read("num_kv_heads", cache.numKVHeads, 1);
   reader.read("key_head_dim", cache.keyHeadDim, 1);
   reader.read("value_head_dim", cache.valueHeadDim, 1);
   reader.read("block_size", cache.blockSize, 1);
   reader.read("max_seq_len", cache.maxSeqLen, 1);
+  reader.readOptional("arrangement", cache.arrangement, parseCacheArrangement);
+  reader.readOptional("key_scales", cache.keyScales, parseScaleGranularity);
+  reader.readOptional("value_scales", cache.valueScales, parseScaleGranularity);
+  reader.readOptional("scale_type", cache.scaleType, parseElementType);
+  reader.readOptional("key_scale_group", cache.keyScaleGroup, 0);
+  reader.readOptional("value_scale_group", cache.valueScaleGroup, 0);
+  reader.readOptional("window", cache.window, 0);
+  reader.readOptional("num_sinks", cache.numSinks, 0);
   return cache;
 }
 
@@ -162,6 +179,22 @@ Json writeCache(const CacheParameters &cache) {
   json["value_head_dim"] = cache.valueHeadDim;
   json["block_size"] = cache.blockSize;
   json["max_seq_len"] = cache.maxSeqLen;
+  // What has its default is not written.
+  const CacheParameters plain;
+  if (cache.arrangement != plain.arrangement)
+    json["arrangement"] = cacheArrangementName(cache.arrangement);
+  if (cache.keyScales != plain.keyScales)
+    json["key_scales"] = scaleGranularityName(cache.keyScales);
+  if (cache.valueScales != plain.valueScales)
+    json["value_scales"] = scaleGranularityName(cache.valueScales);
+  if (cache.scaleType != plain.scaleType)
+    json["scale_type"] = elementTypeName(cache.scaleType);
+  for (auto [name, value] : {std::pair{"key_scale_group", cache.keyScaleGroup},
+                             {"value_scale_group", cache.valueScaleGroup},
+                             {"window", cache.window},
+                             {"num_sinks", cache.numSinks}})
+    if (value != 0)
+      json[name] = value;
   return json;
 }
 
@@ -195,6 +228,15 @@ Status readFields(const Json &json, Manifest &manifest) {
   weights.read("bytes", manifest.weightBytes, 0);
   weights.read("xxh3_128", manifest.weightHash);
   root.read("bytes_per_token", manifest.bytesPerToken, 0);
+  if (status.isOk() && json.contains("world")) {
+    FieldReader world = root.object("world");
+    world.read("rank", manifest.rank, 0);
+    world.read("size", manifest.worldSize, 1);
+    if (status.isOk() && manifest.rank >= manifest.worldSize)
+      status =
+          dataLoss("expected 'world.rank' to be below 'world.size', but got " +
+                   std::to_string(manifest.rank) + " of " + std::to_string(manifest.worldSize));
+  }
   return status;
 }
 
@@ -239,6 +281,10 @@ std::string formatManifest(const Manifest &manifest) {
   json["weights"]["bytes"] = manifest.weightBytes;
   json["weights"]["xxh3_128"] = manifest.weightHash;
   json["bytes_per_token"] = manifest.bytesPerToken;
+  if (manifest.worldSize != 1) {
+    json["world"]["rank"] = manifest.rank;
+    json["world"]["size"] = manifest.worldSize;
+  }
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -54,12 +54,18 @@ public:
 
   /// Owners of a block; 0 for a free one. FailedPrecondition when the id is stale.
   StatusOr<int32_t> useCount(BlockId block) const;
+  /// Owners of the block of that index, which must exist, whatever its generation.
+  int32_t useCount(int32_t index) const { return blocks_[static_cast<size_t>(index)].useCount; }
   /// Whether the id names the current allocation of a block in use.
   bool isLive(BlockId block) const;
   /// Whether the block of that index is in use.
   bool isIndexInUse(int64_t index) const {
     return index >= 0 && index < numBlocks() && blocks_[static_cast<size_t>(index)].useCount > 0;
   }
+
+  /// Ok when the free list holds each block without owners once and nothing else; otherwise
+  /// Internal with what is wrong. For tests: linear in the number of blocks.
+  Status checkInvariants() const;
 
 private:
   static constexpr int32_t none = -1;

@@ -36,10 +36,20 @@ struct CacheStepTables {
   std::vector<int32_t> table; ///< [requests][tableStride]; entries past a sequence's end are 0
   int64_t tableStride = 0;
 
-  /// The view for llmir_step_args; valid as long as this object is not changed.
+  /// The view for llmir_step_args of a cache at `base` without constant scales; valid as long as
+  /// this object is not changed. PagedKVCache::view knows of constants.
   llmir_cache_view view(uint8_t *base) const {
-    return {base, slots.data(), table.data(), tableStride};
+    return {base, slots.data(), table.data(), tableStride, nullptr, nullptr};
   }
+};
+
+/// Somebody who holds blocks that nobody needs at the moment, and can give them back.
+class BlockReclaimer {
+public:
+  virtual ~BlockReclaimer() = default;
+  /// Called by a cache that is about to run out. Releases up to `blocks` blocks so that they become
+  /// free and returns how many did. Must not add, change or remove sequences of the cache.
+  virtual int64_t reclaim(int64_t blocks) = 0;
 };
 
 /// A paged KV cache of one element type or of one each for keys and values.
@@ -70,6 +80,24 @@ public:
   void shuffleFreeBlocks(uint64_t seed) { pool_.shuffleFree(seed); }
   /// The address of block 0.
   uint8_t *base() const { return memory_.data(); }
+  /// Whether keys or values have constant scales (granularity tensor or head).
+  bool hasConstantScales() const {
+    return numConstants(layout_.key_scale_granularity) +
+               numConstants(layout_.value_scale_granularity) >
+           0;
+  }
+  /// Gives the constant scales, [layers, KV heads] of keys and of values, which must be finite and
+  /// not negative (all equal for granularity tensor); empty for a side without. They can be given
+  /// once: what is stored was made with them. FailedPrecondition for a second, different time.
+  Status setConstantScales(std::span<const float> keys, std::span<const float> values);
+  /// The constants of keys and of values, [layers, KV heads]; empty when there are none yet.
+  std::span<const float> constantKeyScales() const { return keyScales_; }
+  std::span<const float> constantValueScales() const { return valueScales_; }
+  /// Ok unless constants are needed and not given.
+  Status checkConstantScales() const;
+  /// The view for llmir_step_args; valid as long as neither changes.
+  llmir_cache_view view(const CacheStepTables &tables) const;
+
   /// Bytes of all blocks.
   size_t sizeInBytes() const { return memory_.size(); }
   /// Number of sequences.
@@ -79,7 +107,8 @@ public:
   /// copies a shared last block before it is written. Fills `tables`. ResourceExhausted when blocks
   /// run out or a sequence would exceed max_seq_len; InvalidArgument for negative counts or a
   /// sequence named twice; nothing is changed then. Undo it with truncate(). A copy of a shared
-  /// block is counted for each sequence that needs one.
+  /// block is counted for each sequence that needs one. When blocks are missing, the reclaimer is
+  /// asked for them first.
   Status reserve(std::span<const AppendRequest> requests, CacheStepTables &tables);
 
   /// Blocks that reserve() would take from the pool for `tokens` more tokens of `sequence`.
@@ -94,6 +123,32 @@ public:
   /// NotFound without a parent; FailedPrecondition when the child exists.
   Status fork(SequenceId parent, SequenceId child);
 
+  /// A new sequence of `length` tokens that lie in `blocks`, which somebody owns already; one owner
+  /// more for each. `length` may end inside the last block, which is copied before the sequence
+  /// writes into it. FailedPrecondition when the sequence exists or a block is stale or free;
+  /// InvalidArgument when the length does not fit the number of blocks; ResourceExhausted past
+  /// max_seq_len. Nothing is changed then.
+  Status attach(SequenceId sequence, std::span<const BlockId> blocks, int64_t length);
+
+  /// Who to ask for blocks before the cache says ResourceExhausted; null for nobody. Not owned, and
+  /// must outlive its use.
+  void setReclaimer(BlockReclaimer *reclaimer) { reclaimer_ = reclaimer; }
+  /// One owner more or less of a block, for those who own blocks apart from sequences (a prefix
+  /// tree). Errors are BlockPool's.
+  Status retainBlock(BlockId block);
+  Status releaseBlock(BlockId block);
+  /// A block with one owner, the caller, and undefined content. The reclaimer is not asked.
+  StatusOr<BlockId> allocateBlock();
+  /// The bytes of a block in use, [block_stride]; FailedPrecondition for a stale or free one.
+  StatusOr<std::span<uint8_t>> blockBytes(BlockId block) const;
+
+  /// Ok when every block has as many owners as there are tables that name it and entries of `held`,
+  /// those owned apart from sequences; otherwise Internal with the first block that is wrong. For
+  /// tests: linear in the number of blocks.
+  Status checkInvariants(std::span<const BlockId> held = {}) const;
+
+  /// All sequences, in the order of their ids.
+  std::vector<SequenceId> sequenceIds() const;
   bool contains(SequenceId sequence) const { return sequences_.count(sequence) != 0; }
   /// Tokens of a sequence; NotFound when there is none.
   StatusOr<int64_t> length(SequenceId sequence) const;
@@ -143,8 +198,11 @@ private:
     size_t operator()(SequenceId id) const { return static_cast<uint32_t>(id); }
   };
 
+  /// Constants that a side of that granularity has.
+  size_t numConstants(uint32_t granularity) const;
   Status initialize(const CacheParameters &parameters, std::optional<int64_t> numBlocks);
   Status checkRequests(std::span<const AppendRequest> requests);
+  int64_t blocksNeeded(std::span<const AppendRequest> requests) const;
   Status extend(Sequence &sequence, int64_t tokens);
   Status unshareLastBlock(Sequence &sequence);
   void releaseFrom(Sequence &sequence, size_t firstBlock);
@@ -160,6 +218,8 @@ private:
   llmir_cache_layout layout_{};
   HostMemory memory_;
   BlockPool pool_;
+  BlockReclaimer *reclaimer_ = nullptr;
+  std::vector<float> keyScales_, valueScales_; ///< Constants, [layers][KV heads].
   std::unordered_map<SequenceId, Sequence, SequenceIdHash> sequences_;
   std::vector<SequenceId> scratchIds_; ///< To find ids named twice without allocating each time.
 };

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -18,7 +19,8 @@ namespace {
 Status systemError(const std::string &action, const std::string &path) {
   int error = errno;
   std::string message = "cannot " + action + " '" + path + "': " + std::strerror(error);
-  return error == ENOSPC || error == EDQUOT ? resourceExhausted(message) : internalError(message);
+  bool isFull = error == ENOSPC || error == EDQUOT || error == EFBIG;
+  return isFull ? resourceExhausted(message) : internalError(message);
 }
 
 XXH128_hash_t digestOf(const PrefixKey &key, std::span<const uint8_t> bytes) {
@@ -35,16 +37,22 @@ StatusOr<std::unique_ptr<BlockFile>> BlockFile::create(const std::string &path, 
     return invalidArgument("expected a store of 1 to " + std::to_string(INT32_MAX) +
                            " pages of at least 1 byte, but got " + std::to_string(numPages) +
                            " pages of " + std::to_string(pageSize) + " bytes");
-  int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (file < 0)
     return systemError("create", path);
-  std::unique_ptr<BlockFile> store(new BlockFile(path, file, pageSize, numPages));
+  // Without a path until it is sure that the file is ours to empty and to remove.
+  std::unique_ptr<BlockFile> store(new BlockFile("", file, pageSize, numPages));
+  struct stat properties;
+  if (fstat(file, &properties) != 0)
+    return systemError("examine", path);
+  if (!S_ISREG(properties.st_mode))
+    return invalidArgument("expected '" + path + "' to be a file, but it is of another kind");
   if (flock(file, LOCK_EX | LOCK_NB) != 0) {
-    store->path_.clear(); // not ours to remove
     if (errno == EWOULDBLOCK)
       return failedPrecondition("another process uses '" + path + "' as its store of blocks");
     return systemError("lock", path);
   }
+  store->path_ = path;
   if (ftruncate(file, 0) != 0)
     return systemError("empty", path);
   return store;

@@ -79,6 +79,10 @@ Status Compilation::run() {
 Status Compilation::checkOptions() {
   if (!writesFile() && !wantsText())
     return ::llmir::invalidArgument("expected an output path (-o) for a binary product");
+  if (options.worldSize < 1 || options.rank < 0 || options.rank >= options.worldSize)
+    return ::llmir::invalidArgument("expected a rank below the size of its world, but got rank " +
+                                    std::to_string(options.rank) + " of " +
+                                    std::to_string(options.worldSize));
   StatusOr<TargetDescription> parsed = TargetDescription::parse(options.triple, options.features);
   if (!parsed)
     return parsed.status();
@@ -107,6 +111,7 @@ void Compilation::startFingerprint() {
       getName(options.import.kvElementType).str(),
       std::to_string(options.import.blockSize),
       std::to_string(options.import.maxSequenceLength.value_or(0)),
+      std::to_string(options.rank) + " of " + std::to_string(options.worldSize),
       target.triple,
       target.codegenFeatures(),
   };
@@ -125,8 +130,6 @@ Status Compilation::importModel() {
 
 /// Notes the types of the step's caches on the module before lowering loses them.
 void Compilation::recordCaches() {
-  if ((*module)->hasAttr("llm.caches"))
-    return;
   SmallVector<Attribute> types;
   for (auto function : module->getOps<func::FuncOp>())
     if (function->hasAttr("llm.step"))
@@ -141,6 +144,8 @@ Status Compilation::runPhases() {
     if (options.lastPhase && phase > *options.lastPhase)
       break;
     LLMIR_RETURN_IF_ERROR(runPhase(phase));
+    if (phase == Phase::Shard)
+      recordCaches(); // Of which this rank has a part.
     // Only here are the weights' offsets and the memory contract known and still on ops.
     if (phase == Phase::Kernel && wantsWeights()) {
       LLMIR_RETURN_IF_ERROR(planWeights());
@@ -157,6 +162,8 @@ Status Compilation::runPhase(Phase phase) {
   PipelineOptions pipeline;
   pipeline.activations = options.activations;
   pipeline.features = target.features;
+  pipeline.worldSize = options.worldSize;
+  pipeline.rank = options.rank;
   PassManager manager(&context);
   manager.addInstrumentation(result.statistics.createInstrumentation());
   if (options.printIRAfterAll)

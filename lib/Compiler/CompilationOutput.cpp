@@ -76,6 +76,8 @@ Status Compilation::readManifest() {
   manifest.targetFeatures = target.features;
   manifest.options = {{"activations", getName(options.activations).str()},
                       {"kv", getName(options.import.kvElementType).str()}};
+  manifest.rank = options.rank;
+  manifest.worldSize = options.worldSize;
   if (auto name = (*module)->getAttrOfType<StringAttr>("llm.name"))
     manifest.name = name.str();
   if (auto architecture = (*module)->getAttrOfType<StringAttr>("llm.architecture"))

@@ -123,6 +123,34 @@ static void packQ4(const PanelRows &rows, const PackedLayout &layout, uint8_t *d
   }
 }
 
+GGUFTensor mlir::llm::cutPanel(const GGUFTensor &tensor, const SourcePart &part, int64_t panel,
+                               std::vector<uint8_t> &storage) {
+  int64_t rows = tensor.numRows(), columns = tensor.numColumns();
+  int64_t rowBytes = static_cast<int64_t>(tensor.data.size()) / rows;
+  int64_t firstRow = 0, firstByte = 0, cutBytes = rowBytes;
+  if (part.dim == 0) {
+    rows /= part.shards;
+    firstRow = part.index * rows;
+  } else {
+    columns /= part.shards;
+    cutBytes /= part.shards;
+    firstByte = part.index * cutBytes;
+  }
+  int64_t count = std::min(kPanelRows, rows - panel * kPanelRows);
+  storage.resize(count * cutBytes);
+  const uint8_t *source =
+      tensor.data.data() + (firstRow + panel * kPanelRows) * rowBytes + firstByte;
+  for (int64_t row = 0; row < count; ++row)
+    std::memcpy(storage.data() + row * cutBytes, source + row * rowBytes, cutBytes);
+  return {tensor.name, tensor.type, {count, columns}, storage};
+}
+
+GGUFTensor mlir::llm::cutVector(const GGUFTensor &tensor, const SourcePart &part) {
+  int64_t elements = tensor.numColumns() / part.shards;
+  size_t bytes = tensor.data.size() / part.shards;
+  return {tensor.name, tensor.type, {elements}, tensor.data.subspan(part.index * bytes, bytes)};
+}
+
 void mlir::llm::packPanel(const GGUFTensor &tensor, const PackedLayout &layout, int64_t panel,
                           uint8_t *destination) {
   std::memset(destination, 0, layout.panelBytes());

@@ -38,6 +38,7 @@ static StatusOr<const GGUFTensor *> findSource(const GGUFFile &file, const Weigh
   SmallVector<int64_t> expected{source.rows};
   if (!layout.isVector())
     expected.push_back(layout.getMatrix().cols);
+  expected[layout.getPart().dim] *= layout.getPart().shards;
   if (!llvm::equal(expected, tensor->shape))
     return ::llmir::invalidArgument(where + ": expected shape " + describeShape(expected) +
                                     ", but got " + describeShape(tensor->shape));
@@ -131,14 +132,20 @@ Status WeightPacker::packChunk(const Chunk &chunk, uint8_t *destination) {
   const WeightLayout &layout = chunk.weight->layout;
   if (layout.isVector()) {
     for (auto [source, tensor] : llvm::enumerate(chunk.weight->tensors))
-      LLMIR_RETURN_IF_ERROR(packVector(*tensor, destination + layout.getFirstPackedRow(source) *
-                                                                  int64_t(sizeof(float))));
+      LLMIR_RETURN_IF_ERROR(
+          packVector(cutVector(*tensor, layout.getPart()),
+                     destination + layout.getFirstPackedRow(source) * int64_t(sizeof(float))));
     return Status::ok();
   }
+  const SourcePart &part = layout.getPart();
+  std::vector<uint8_t> rows;
   for (int64_t index = 0; index < chunk.numPanels; ++index) {
     const Panel &panel = chunk.weight->panels[chunk.firstPanel + index];
-    packPanel(*panel.tensor, layout.getMatrix(), panel.index,
-              destination + index * layout.getMatrix().panelBytes());
+    uint8_t *bytes = destination + index * layout.getMatrix().panelBytes();
+    if (part.shards == 1)
+      packPanel(*panel.tensor, layout.getMatrix(), panel.index, bytes);
+    else
+      packPanel(cutPanel(*panel.tensor, part, panel.index, rows), layout.getMatrix(), 0, bytes);
   }
   return Status::ok();
 }

@@ -19,6 +19,7 @@ struct PhaseName {
   StringRef name;
 };
 constexpr PhaseName kPhases[] = {{Phase::Input, "input"},
+                                 {Phase::Shard, "shard"},
                                  {Phase::Optimize, "optimize"},
                                  {Phase::Kernel, "kernel"},
                                  {Phase::Target, "target"}};
@@ -39,8 +40,19 @@ StringRef phaseName(Phase phase) {
 }
 
 ArrayRef<Phase> allPhases() {
-  static constexpr Phase phases[] = {Phase::Input, Phase::Optimize, Phase::Kernel, Phase::Target};
+  static constexpr Phase phases[] = {Phase::Input, Phase::Shard, Phase::Optimize, Phase::Kernel,
+                                     Phase::Target};
   return phases;
+}
+
+static void addShardPasses(OpPassManager &manager, const PipelineOptions &options) {
+  ShardModelPassOptions model;
+  model.worldSize = options.worldSize;
+  manager.addPass(createShardModelPass(model));
+  LowerShardedLinearPassOptions products;
+  products.worldSize = options.worldSize;
+  products.rank = options.rank;
+  manager.addPass(createLowerShardedLinearPass(products));
 }
 
 static void addOptimizePasses(OpPassManager &manager, const PipelineOptions &options) {
@@ -85,6 +97,8 @@ void addPhasePasses(OpPassManager &manager, Phase phase, const PipelineOptions &
   case Phase::Input:
     manager.addNestedPass<func::FuncOp>(createCheckCacheUsesPass());
     return;
+  case Phase::Shard:
+    return addShardPasses(manager, options);
   case Phase::Optimize:
     return addOptimizePasses(manager, options);
   case Phase::Kernel:
@@ -110,8 +124,17 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
                                 llvm::cl::desc("0: only what correctness needs; 1 and up: all"),
                                 llvm::cl::init(2)};
 
+  Option<int64_t> worldSize{
+      *this, "world-size",
+      llvm::cl::desc("The number of ranks among which a step is divided (default: 1)"),
+      llvm::cl::init(1)};
+  Option<int64_t> rank{*this, "rank", llvm::cl::desc("The rank that is compiled (default: 0)"),
+                       llvm::cl::init(0)};
+
   PipelineOptions toOptions() const {
     PipelineOptions options;
+    options.worldSize = worldSize;
+    options.rank = rank;
     options.activations = activations;
     options.features.assign(features.begin(), features.end());
     return options;
@@ -121,9 +144,11 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
 
 void registerPipelines() {
   PassPipelineRegistration<PipelineFlags>(
-      "llm-optimization-pipeline", "Check, fuse and quantise llm IR (phases input and optimize)",
+      "llm-optimization-pipeline",
+      "Check, shard, fuse and quantise llm IR (phases input, shard and optimize)",
       [](OpPassManager &manager, const PipelineFlags &flags) {
         addPhasePasses(manager, Phase::Input, flags.toOptions());
+        addPhasePasses(manager, Phase::Shard, flags.toOptions());
         if (flags.optimizationLevel > 0)
           addPhasePasses(manager, Phase::Optimize, flags.toOptions());
       });

@@ -22,8 +22,8 @@ static constexpr const char *kExamples = R"(Examples:
   llmir-compile model.gguf --emit=asm --mcpu-features=avx2,fma,f16c -o step.s
                                                   the assembly for a host with just these units
 
-Phases: input (checked), optimize (fused, typed, laid out), kernel (tile functions and the step),
-target (LLVM dialect).)";
+Phases: input (checked), shard (this rank's part), optimize (fused, typed, laid out), kernel (tile
+functions and the step), target (LLVM dialect).)";
 
 static const std::map<std::string, EmitKind> kEmitKinds = {
     {"mlir", EmitKind::MLIR},     {"llvm", EmitKind::LLVMIR},     {"asm", EmitKind::Assembly},
@@ -99,6 +99,13 @@ static void declareOptions(CLI::App &app, CommandLine &line, Choices &choices) {
       ->check(CLI::Range(int64_t(1), int64_t(1) << 30));
   app.add_option("--block-size", compile.import.blockSize, "Tokens a block of the KV cache")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 20))
+      ->capture_default_str();
+  app.add_option("--world-size", compile.worldSize,
+                 "Ranks among which the model is divided: each needs an artifact of its own")
+      ->check(CLI::Range(int64_t(1), int64_t(1024)))
+      ->capture_default_str();
+  app.add_option("--rank", compile.rank, "The rank to compile, from 0")
+      ->check(CLI::Range(int64_t(0), int64_t(1023)))
       ->capture_default_str();
   app.add_option("--mcpu-features", compile.features,
                  "LLVM feature names that the code may use, separated by commas; native: this "

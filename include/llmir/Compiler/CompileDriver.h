@@ -43,6 +43,9 @@ struct CompileOptions {
   ActivationType activations = ActivationType::I8;
   /// Cache type, block size and sequence length.
   ImportOptions import;
+  /// The number of ranks among which the model is divided, and the one that is compiled.
+  int64_t worldSize = 1;
+  int64_t rank = 0;
   /// Triple (empty: the host's) and LLVM feature names (`native`: the host's).
   std::string triple;
   std::string features = "native";

@@ -16,12 +16,13 @@ namespace mlir::llm {
 /// A stage of compilation. Each takes the module as the one before it left it.
 enum class Phase {
   Input,    ///< As imported: verified, cache uses checked.
+  Shard,    ///< What this rank computes of a model that is divided among ranks.
   Optimize, ///< Fused, folded, activations and packed layouts chosen.
   Kernel,   ///< One parallel step over tile functions; memory planned.
   Target    ///< The LLVM dialect, ready for translation. Weights are no longer in the module.
 };
 
-/// `input`, `optimize`, `kernel` or `target`.
+/// `input`, `shard`, `optimize`, `kernel` or `target`.
 std::optional<Phase> parsePhase(StringRef name);
 StringRef phaseName(Phase phase);
 /// All phases, in order.
@@ -32,13 +33,16 @@ struct PipelineOptions {
   ActivationType activations = ActivationType::I8;
   /// LLVM names of the features that the code may use; the host's when empty.
   std::vector<std::string> features;
+  /// The number of ranks among which a step is divided, and the rank that is compiled.
+  int64_t worldSize = 1;
+  int64_t rank = 0;
 };
 
 /// Appends the passes of one phase.
 void addPhasePasses(OpPassManager &manager, Phase phase, const PipelineOptions &options);
 
-/// Registers the pipelines for llmir-opt: `llm-optimization-pipeline` (input and optimize) and
-/// `llm-cpu-pipeline` (everything down to the LLVM dialect).
+/// Registers the pipelines for llmir-opt: `llm-optimization-pipeline` (input, shard and optimize)
+/// and `llm-cpu-pipeline` (everything down to the LLVM dialect).
 void registerPipelines();
 
 } // namespace mlir::llm

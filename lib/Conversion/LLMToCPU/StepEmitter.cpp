@@ -262,6 +262,10 @@ void StepEmitter::emitSegment(const PlanSegment &segment) {
 }
 
 void StepEmitter::emitCall(const PlanCall &call, Value iteration, ArrayRef<int64_t> steps) {
+  if (call.sumsOverRanks) {
+    emitSumOverRanks(call);
+    return emitBarrier(call.barrierAfter);
+  }
   auto [begin, end] = emitRange(call);
   SmallVector<Value> operands = {begin, end};
   for (auto [operand, step] : llvm::zip_equal(call.operands, steps))

@@ -39,6 +39,7 @@ private:
   void emitCall(const PlanCall &call, Value iteration, ArrayRef<int64_t> steps);
   std::pair<Value, Value> emitRange(const PlanCall &call);
   std::pair<Value, Value> emitShare(Value count);
+  void emitSumOverRanks(const PlanCall &call);
   void emitBarrier(Barrier barrier);
 
   ModuleOp module;

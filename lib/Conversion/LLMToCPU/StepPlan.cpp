@@ -27,8 +27,8 @@ void StepPlan::placeBarriers() {
 /// Whether two calls are the same but for constants.
 static bool isSameCall(const PlanCall &a, const PlanCall &b) {
   if (a.function != b.function || a.partition != b.partition || a.tiles != b.tiles ||
-      a.redundant != b.redundant || a.merges != b.merges || a.barrierAfter != b.barrierAfter ||
-      a.operands.size() != b.operands.size())
+      a.redundant != b.redundant || a.merges != b.merges || a.sumsOverRanks != b.sumsOverRanks ||
+      a.barrierAfter != b.barrierAfter || a.operands.size() != b.operands.size())
     return false;
   for (auto [left, right] : llvm::zip_equal(a.operands, b.operands)) {
     bool bothConstant = std::holds_alternative<ConstantOperand>(left) &&

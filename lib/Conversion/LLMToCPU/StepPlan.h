@@ -93,6 +93,8 @@ struct PlanCall {
   int64_t tiles = 0;      ///< Of Panels.
   bool redundant = false; ///< In small batches every worker computes all tiles for itself.
   bool merges = false;    ///< Reads what split tasks of the call before wrote, and nothing else.
+  /// Instead of a function: one worker adds the rows of the only operand up over all ranks.
+  bool sumsOverRanks = false;
   SmallVector<PlanOperand> operands;
   Barrier barrierAfter = Barrier::Never;
 };

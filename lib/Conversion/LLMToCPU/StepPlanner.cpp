@@ -172,8 +172,8 @@ FailureOr<StepPlan> StepPlanner::plan() {
 
 LogicalResult StepPlanner::planOp(Operation *op) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<EmbeddingOp, RMSNormOp, LinearOp, RopeOp, StoreKVOp, PagedAttentionOp, LogitsOp>(
-          [&](auto typed) { return plan(typed); })
+      .Case<EmbeddingOp, RMSNormOp, LinearOp, RopeOp, StoreKVOp, PagedAttentionOp, LogitsOp,
+            AllReduceOp>([&](auto typed) { return plan(typed); })
       .Case<SwiGLUOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::SwiGLU); })
       .Case<arith::AddFOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::Add); })
       .Default([](Operation *other) {

@@ -76,6 +76,9 @@ private:
   LogicalResult plan(RopeOp op);
   FailureOr<BufferOperand> getRopeTable(RopeOp op);
 
+  // Sums over ranks (CollectivePlanning.cpp).
+  LogicalResult plan(AllReduceOp op);
+
   // Matrix ops (MatrixOpPlanning.cpp).
   LogicalResult plan(LinearOp op);
   LogicalResult plan(LogitsOp op);

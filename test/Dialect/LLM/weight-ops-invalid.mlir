@@ -112,3 +112,27 @@ llm.weight @w sources(["a", "b"]) source_rows([1, 2]) : tensor<4x4xf32>
 // (W-12)
 // expected-error @+1 {{'llm.weight' op expected interleaved sources to have equally many rows}}
 llm.weight @w sources(["a", "b"]) source_rows([1, 3]) arrangement(interleave) : tensor<4x4xf32>
+
+// -----
+
+// (W-14)
+// expected-error @+1 {{'llm.weight' op expected the dimension of its shard to be less than the rank 1, but got 1}}
+llm.weight @w shard<1, 2, 0> : tensor<4xf32>
+
+// -----
+
+// (WS-1)
+// expected-error @+1 {{expected the dimension of a weight's shard to be 0 or 1, but got 2}}
+llm.weight @w shard<2, 2, 0> : tensor<4x4xf32>
+
+// -----
+
+// (WS-2)
+// expected-error @+1 {{expected at least one shard, but got 0}}
+llm.weight @w shard<0, 0, 0> : tensor<4x4xf32>
+
+// -----
+
+// (WS-3)
+// expected-error @+1 {{expected the index of a shard to be less than 2, but got 2}}
+llm.weight @w shard<0, 2, 2> : tensor<4x4xf32>

@@ -15,6 +15,8 @@ module attributes {llm.name = "tiny", llm.architecture = "llama", llm.vocabulary
   llm.weight @qkv sources(["q", "k", "v"]) arrangement(concat) offset(64) : tensor<128x64xbf16>
   // CHECK: llm.weight @gate_up sources(["gate", "up"]) arrangement(interleave) : tensor<128x64xf16>
   llm.weight @gate_up sources(["gate", "up"]) arrangement(interleave) : tensor<128x64xf16>
+  // CHECK: llm.weight @part sources(["gate", "up"]) arrangement(interleave) shard<0, 2, 1> : tensor<64x64xf16>
+  llm.weight @part sources(["gate", "up"]) arrangement(interleave) shard<0, 2, 1> : tensor<64x64xf16>
   // CHECK: llm.weight @annotated {note = "kept"} : tensor<3x5xf32>
   "llm.weight"() <{sym_name = "annotated", type = tensor<3x5xf32>, arrangement = #llm<arrangement concat>}> {note = "kept"} : () -> ()
 

@@ -45,6 +45,10 @@ std::optional<PackedFormat> getPackedFormat(Type weightType) {
 Type getWeightTypeWithRows(Type weightType, int64_t rows) {
   SmallVector<int64_t> shape(getWeightShape(weightType));
   shape.front() = rows;
+  return getWeightTypeWithShape(weightType, shape);
+}
+
+Type getWeightTypeWithShape(Type weightType, ArrayRef<int64_t> shape) {
   if (auto type = dyn_cast<QuantizedTensorType>(weightType))
     return QuantizedTensorType::get(
         type.getContext(), type.getStorageType(), shape, type.getSymmetric(), type.getPerChannel(),
@@ -89,6 +93,8 @@ FailureOr<WeightLayout> WeightLayout::get(WeightOp weight) {
   if (failed(rows))
     return failure();
   layout.arrangement = weight.getArrangement();
+  if (std::optional<WeightShardAttr> shard = weight.getShard())
+    layout.part = {shard->getDim(), shard->getShards(), shard->getIndex()};
   for (auto [name, count] : llvm::zip_equal(names, *rows))
     layout.sources.push_back({name, count});
   if (format)

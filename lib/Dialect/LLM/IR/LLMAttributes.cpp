@@ -219,3 +219,23 @@ double RopeScalingAttr::getMagnitude() const {
     return std::sqrt(1 + std::log(getFactor()) / std::log(static_cast<double>(getOriginal())));
   return 1;
 }
+
+//===----------------------------------------------------------------------===//
+// WeightShardAttr
+//===----------------------------------------------------------------------===//
+
+LogicalResult WeightShardAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t dim,
+                                      int64_t shards, int64_t index) {
+  // (WS-1)
+  if (dim != 0 && dim != 1)
+    return emitError() << "expected the dimension of a weight's shard to be 0 or 1, but got "
+                       << dim;
+  // (WS-2)
+  if (shards < 1)
+    return emitError() << "expected at least one shard, but got " << shards;
+  // (WS-3)
+  if (index < 0 || index >= shards)
+    return emitError() << "expected the index of a shard to be less than " << shards << ", but got "
+                       << index;
+  return success();
+}

@@ -15,7 +15,7 @@ WeightOp llm::lookupWeight(Operation *op, FlatSymbolRefAttr name) {
 
 void WeightOp::build(OpBuilder &builder, OperationState &state, StringRef name, Type type) {
   build(builder, state, name, type, /*sources=*/ArrayAttr(), /*source_rows=*/DenseI64ArrayAttr(),
-        Arrangement::Concat, /*offset=*/IntegerAttr());
+        Arrangement::Concat, /*shard=*/WeightShardAttr(), /*offset=*/IntegerAttr());
 }
 
 ArrayRef<int64_t> WeightOp::getShape() {
@@ -97,6 +97,10 @@ LogicalResult WeightOp::verify() {
            << getRows() << " rows, but got " << getNumSources();
   if (failed(verifySourceRows(*this)))
     return failure();
+  // (W-14)
+  if (getShard() && getShard()->getDim() >= static_cast<int64_t>(getShape().size()))
+    return emitOpError("expected the dimension of its shard to be less than the rank ")
+           << getShape().size() << ", but got " << getShard()->getDim();
   // (W-8)
   int64_t offset = static_cast<int64_t>(getOffset().value_or(0));
   if (offset < 0)

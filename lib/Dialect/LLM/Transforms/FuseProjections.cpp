@@ -101,6 +101,8 @@ bool FuseProjectionsPass::areAlike(LinearOp first, LinearOp second) const {
     return false;
   Type type = lookUp(first.getWeightAttr()).getType();
   Type other = lookUp(second.getWeightAttr()).getType();
+  if (lookUp(first.getWeightAttr()).getShardAttr() != lookUp(second.getWeightAttr()).getShardAttr())
+    return false;
   ArrayRef<int64_t> shape = getWeightShape(type);
   return shape.size() == 2 && getWeightTypeWithRows(other, shape[0]) == type;
 }
@@ -125,7 +127,7 @@ FlatSymbolRefAttr FuseProjectionsPass::fuseSymbols(ArrayRef<FlatSymbolRefAttr> p
       builder, builder.getFusedLoc(locations), builder.getStringAttr(fuseNames(names)),
       TypeAttr::get(getWeightTypeWithRows(first.getType(), sum)), builder.getStrArrayAttr(names),
       arrangement == Arrangement::Concat ? builder.getDenseI64ArrayAttr(rows) : nullptr,
-      ArrangementAttr::get(builder.getContext(), arrangement),
+      ArrangementAttr::get(builder.getContext(), arrangement), first.getShardAttr(),
       /*offset=*/IntegerAttr());
   symbols->insert(fused);
   for (FlatSymbolRefAttr part : parts)

@@ -27,6 +27,13 @@ struct WeightSource {
   int64_t panels() const { return (rows + ::llmir::kPanelRows - 1) / ::llmir::kPanelRows; }
 };
 
+/// Which part of its checkpoint tensors a weight is: of their rows (elements) or columns.
+struct SourcePart {
+  int64_t dim = 0;
+  int64_t shards = 1;
+  int64_t index = 0;
+};
+
 /// The layout of one weight: a vector (f32, each source padded to 16 elements) or a matrix of
 /// panels (each source padded to whole panels by itself).
 class WeightLayout {
@@ -46,6 +53,8 @@ public:
   /// The checkpoint tensors in order; at least one.
   ArrayRef<WeightSource> getSources() const { return sources; }
   Arrangement getArrangement() const { return arrangement; }
+  /// The part of each tensor; rows and columns above are those of the part.
+  const SourcePart &getPart() const { return part; }
 
   /// Rows (or vector elements) with the padding of each source: a multiple of 16.
   int64_t getPackedRows() const;
@@ -61,6 +70,7 @@ private:
   std::optional<::llmir::PackedLayout> matrix;
   SmallVector<WeightSource, 1> sources;
   Arrangement arrangement = Arrangement::Concat;
+  SourcePart part;
 };
 
 /// The packed format of a weight's matrix type, or nothing for a vector and for a type without one:
@@ -69,6 +79,9 @@ std::optional<::llmir::PackedFormat> getPackedFormat(Type weightType);
 
 /// The shape of a weight's type, which is a ranked tensor or a quantized tensor.
 ArrayRef<int64_t> getWeightShape(Type weightType);
+
+/// The weight type of the same element type and format with another shape of the same rank.
+Type getWeightTypeWithShape(Type weightType, ArrayRef<int64_t> shape);
 
 /// The weight type of the same element type, format and columns with `rows` rows (elements, for a
 /// vector).

@@ -232,6 +232,24 @@ def LLM_RopeScalingAttr : AttrDef<LLM_Dialect, "RopeScaling"> {
   }];
 }
 
+def LLM_WeightShardAttr : AttrDef<LLM_Dialect, "WeightShard"> {
+  let mnemonic = "weight_shard";
+  let summary = "Which part of its checkpoint tensors a weight is";
+  let description = [{
+    `<dim, shards, index>`: part `index` of `shards` equal parts along dimension `dim` (0: rows, or
+    elements of a vector; 1: columns) of each of the weight's sources. The weight's type is that of
+    the part.
+
+    ```mlir
+    // The second half of the columns of a tensor of 64 x 128.
+    llm.weight @w shard<1, 2, 1> : tensor<64x64xf32>
+    ```
+  }];
+  let parameters = (ins "int64_t":$dim, "int64_t":$shards, "int64_t":$index);
+  let assemblyFormat = "`<` $dim `,` $shards `,` $index `>`";
+  let genVerifyDecl = 1;
+}
+
 def LLM_Packing : I32EnumAttr<"Packing", "how codes narrower than a byte share bytes", [
     I32EnumAttrCase<"Dense", 0, "dense">,
     I32EnumAttrCase<"Halves", 1, "halves">]> {

@@ -21,7 +21,8 @@ def LLM_WeightOp : LLM_Op<"weight", [Symbol]> {
     `sources` lists the checkpoint's tensors of which the weight is made; without it, the symbol's
     name is the tensor's. A weight of several sources has the sum of their rows; `arrangement` says
     how they lie in the packed file. `source_rows` is how many rows (elements of a vector) each has;
-    interleaved sources have equally many and need none. `offset` is the weight's byte offset in the
+    interleaved sources have equally many and need none. `shard` says that the weight is a part of
+    each source (rows and columns are those of the part). `offset` is the weight's byte offset in the
     weights section, set once packed layouts are chosen.
 
     ```mlir
@@ -35,10 +36,11 @@ def LLM_WeightOp : LLM_Op<"weight", [Symbol]> {
     SymbolNameAttr:$sym_name, TypeAttr:$type, OptionalAttr<StrArrayAttr>:$sources,
     OptionalAttr<DenseI64ArrayAttr>:$source_rows,
     DefaultValuedAttr<LLM_ArrangementAttr, "::mlir::llm::Arrangement::Concat">:$arrangement,
-    OptionalAttr<I64Attr>:$offset);
+    OptionalAttr<LLM_WeightShardAttr>:$shard, OptionalAttr<I64Attr>:$offset);
   let assemblyFormat = [{
     $sym_name (`sources` `(` $sources^ `)`)? (`source_rows` `(` $source_rows^ `)`)?
-    (`arrangement` `(` custom<Keyword>($arrangement)^ `)`)? (`offset` `(` $offset^ `)`)? attr-dict `:` $type
+    (`arrangement` `(` custom<Keyword>($arrangement)^ `)`)? (`shard` `` $shard^)?
+    (`offset` `(` $offset^ `)`)? attr-dict `:` $type
   }];
   let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::Type":$type)>];
   let hasVerifier = 1;

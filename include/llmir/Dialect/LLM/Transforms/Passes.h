@@ -3,6 +3,7 @@
 #ifndef LLMIR_DIALECT_LLM_TRANSFORMS_PASSES_H
 #define LLMIR_DIALECT_LLM_TRANSFORMS_PASSES_H
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Pass/Pass.h"
 #include "llvm/Support/CommandLine.h"
 

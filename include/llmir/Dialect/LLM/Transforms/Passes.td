@@ -45,6 +45,101 @@ def CheckCacheUsesPass : Pass<"llm-check-cache-uses"> {
   }];
 }
 
+def ShardModelPass : Pass<"llm-shard-model", "::mlir::ModuleOp"> {
+  let summary = "Divide a step's heads and feed-forward features among ranks";
+  let description = [{
+    Every rank gets neighbouring query heads with the KV heads that they attend to, and neighbouring
+    features of each gated feed-forward network. The projections that give these (q, k, v, gate, up)
+    become `llm.sharded_linear` with `split(output)`, those that read them (o, down) with
+    `split(input)`, after which the ranks' parts are added up; a residual is added to the sum. KV
+    caches have the rank's heads. Embedding, norms and logits are computed on every rank. The result
+    is the same for all ranks: weights are named as a whole.
+
+    The roles are found by what is connected with attention and `llm.swiglu`, so the pass comes
+    before `llm-fuse-projections`. Refused, at the op at fault: heads, KV heads or features that the
+    ranks do not divide, columns of quantised weights that would be cut within a group of scales,
+    and parts that any other op reads.
+
+    Counts `projections-sharded` and `caches-divided`. With a world of one rank, does nothing.
+
+    Before:
+    ```mlir
+    llm.weight @gate : tensor<96x64xf32>
+    llm.weight @up : tensor<96x64xf32>
+    llm.weight @down : tensor<64x96xf32>
+    func.func @step(%context: !llm.step_context, %x: tensor<?x64xf32>) -> tensor<?x64xf32>
+        attributes {llm.step} {
+      %g = llm.linear %x, @gate : (tensor<?x64xf32>) -> tensor<?x96xf32>
+      %u = llm.linear %x, @up : (tensor<?x64xf32>) -> tensor<?x96xf32>
+      %h = llm.swiglu %g, %u : tensor<?x96xf32>
+      %y = llm.linear %h, @down : (tensor<?x96xf32>) -> tensor<?x64xf32>
+      return %y : tensor<?x64xf32>
+    }
+    ```
+    After, with `world-size=2`:
+    ```mlir
+    llm.weight @gate : tensor<96x64xf32>
+    llm.weight @up : tensor<96x64xf32>
+    llm.weight @down : tensor<64x96xf32>
+    func.func @step(%context: !llm.step_context, %x: tensor<?x64xf32>) -> tensor<?x64xf32>
+        attributes {llm.step} {
+      %g = llm.sharded_linear %x, @gate, %context split(output) shards(2)
+          : (tensor<?x64xf32>, !llm.step_context) -> tensor<?x48xf32>
+      %u = llm.sharded_linear %x, @up, %context split(output) shards(2)
+          : (tensor<?x64xf32>, !llm.step_context) -> tensor<?x48xf32>
+      %h = llm.swiglu %g, %u : tensor<?x48xf32>
+      %y = llm.sharded_linear %h, @down, %context split(input) shards(2)
+          : (tensor<?x48xf32>, !llm.step_context) -> tensor<?x64xf32>
+      return %y : tensor<?x64xf32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"worldSize", "world-size", "int64_t", /*default=*/"1",
+           "The number of ranks among which the step is divided.">
+  ];
+}
+
+def LowerShardedLinearPass : Pass<"llm-lower-sharded-linear", "::mlir::ModuleOp"> {
+  let summary = "Give a rank its part of the sharded products";
+  let description = [{
+    `llm.sharded_linear` becomes `llm.linear` by the rank's part of the weight, which becomes a
+    `shard` of its checkpoint tensors; with `split(input)` an `llm.all_reduce` follows, then the
+    residual is added. A bias is divided with the rows, or added by rank 0 before the sum. A weight
+    that others use too stays, and a part of it is declared beside it. The arithmetic of a product
+    is that of the whole weight but for the order of addition.
+
+    Refused: ops of another number of shards than `world-size`, and parts that would cut a
+    quantisation group.
+
+    Counts `products-lowered` and `all-reduces`.
+
+    Before:
+    ```mlir
+    llm.weight @down : tensor<64x96xf32>
+    func.func @f(%h: tensor<?x48xf32>, %context: !llm.step_context) -> tensor<?x64xf32> {
+      %y = llm.sharded_linear %h, @down, %context split(input) shards(2)
+          : (tensor<?x48xf32>, !llm.step_context) -> tensor<?x64xf32>
+      return %y : tensor<?x64xf32>
+    }
+    ```
+    After, with `world-size=2 rank=1`:
+    ```mlir
+    llm.weight @down shard<1, 2, 1> : tensor<64x48xf32>
+    func.func @f(%h: tensor<?x48xf32>, %context: !llm.step_context) -> tensor<?x64xf32> {
+      %p = llm.linear %h, @down : (tensor<?x48xf32>) -> tensor<?x64xf32>
+      %y = llm.all_reduce %p, %context shards(2) : tensor<?x64xf32>
+      return %y : tensor<?x64xf32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"worldSize", "world-size", "int64_t", /*default=*/"1", "The number of ranks.">,
+    Option<"rank", "rank", "int64_t", /*default=*/"0", "The rank whose parts are taken.">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+}
+
 def FuseProjectionsPass : Pass<"llm-fuse-projections", "::mlir::ModuleOp"> {
   let summary = "Fuse the projections that read the same activations";
   let description = [{

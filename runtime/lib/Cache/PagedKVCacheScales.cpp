@@ -32,39 +32,64 @@ Status checkConstants(const char *side, std::span<const float> scales, size_t co
 
 } // namespace
 
-size_t PagedKVCache::numConstants(uint32_t granularity) const {
+size_t PagedKVCache::numConstants(uint32_t granularity, int64_t layers) const {
   bool constant = granularity == LLMIR_SCALE_TENSOR || granularity == LLMIR_SCALE_HEAD;
-  return constant
-             ? static_cast<size_t>(layout_.num_layers) * static_cast<size_t>(layout_.num_kv_heads)
-             : 0;
+  return constant ? static_cast<size_t>(layers) * static_cast<size_t>(layout_.num_kv_heads) : 0;
 }
 
 Status PagedKVCache::setConstantScales(std::span<const float> keys, std::span<const float> values) {
-  LLMIR_RETURN_IF_ERROR(status_);
-  LLMIR_RETURN_IF_ERROR(checkConstants("key", keys, numConstants(layout_.key_scale_granularity),
-                                       layout_.key_scale_granularity));
-  LLMIR_RETURN_IF_ERROR(checkConstants("value", values,
-                                       numConstants(layout_.value_scale_granularity),
-                                       layout_.value_scale_granularity));
-  bool same = std::ranges::equal(keys, keyScales_) && std::ranges::equal(values, valueScales_);
-  if (!keyScales_.empty() || !valueScales_.empty())
-    return same ? Status::ok()
-                : failedPrecondition("the constant scales are given already: what is stored was "
-                                     "made with them");
-  keyScales_.assign(keys.begin(), keys.end());
-  valueScales_.assign(values.begin(), values.end());
+  return setConstantScales(keys, values, {0, layout_.num_layers});
+}
+
+Status PagedKVCache::setConstantScales(std::span<const float> keys, std::span<const float> values,
+                                       LayerRange layers) {
+  LLMIR_RETURN_IF_ERROR(checkLayers(layers));
+  struct Side {
+    const char *name;
+    std::span<const float> given;
+    uint32_t granularity;
+    std::vector<float> &known;
+  };
+  auto first = static_cast<size_t>(layers.first * layout_.num_kv_heads);
+  const Side sides[] = {{"key", keys, layout_.key_scale_granularity, keyScales_},
+                        {"value", values, layout_.value_scale_granularity, valueScales_}};
+  for (const Side &side : sides) {
+    LLMIR_RETURN_IF_ERROR(checkConstants(
+        side.name, side.given, numConstants(side.granularity, layers.count), side.granularity));
+    if (side.granularity == LLMIR_SCALE_TENSOR && layers.count != layout_.num_layers)
+      return invalidArgument(std::string("expected the constant ") + side.name +
+                             " scales of all layers with granularity tensor, but got those of " +
+                             std::to_string(layers.count));
+    for (size_t i = 0; i < side.given.size(); ++i)
+      if (float known = side.known[first + i]; !std::isnan(known) && known != side.given[i])
+        return failedPrecondition(std::string("cannot change constant ") + side.name + " scale " +
+                                  std::to_string(first + i) + " from " + std::to_string(known) +
+                                  " to " + std::to_string(side.given[i]) +
+                                  ": what is stored was made with it");
+  }
+  for (const Side &side : sides)
+    std::copy(side.given.begin(), side.given.end(),
+              side.known.begin() + static_cast<std::ptrdiff_t>(first));
   return Status::ok();
 }
 
 Status PagedKVCache::checkConstantScales() const {
   LLMIR_RETURN_IF_ERROR(status_);
-  if (hasConstantScales() && keyScales_.empty() && valueScales_.empty())
-    return failedPrecondition("expected constant scales of the " +
-                              std::to_string(numConstants(layout_.key_scale_granularity)) +
-                              " key and " +
-                              std::to_string(numConstants(layout_.value_scale_granularity)) +
-                              " value heads of a cache with granularity tensor or head, but none "
-                              "were given");
+  return checkConstantScales({0, layout_.num_layers});
+}
+
+Status PagedKVCache::checkConstantScales(LayerRange layers) const {
+  LLMIR_RETURN_IF_ERROR(checkLayers(layers));
+  auto first = static_cast<size_t>(layers.first * layout_.num_kv_heads);
+  auto count = static_cast<size_t>(layers.count * layout_.num_kv_heads);
+  for (const std::vector<float> *scales : {&keyScales_, &valueScales_})
+    for (size_t i = first; i < first + count && !scales->empty(); ++i)
+      if (std::isnan((*scales)[i]))
+        return failedPrecondition(
+            std::string("expected constant ") + (scales == &keyScales_ ? "key" : "value") +
+            " scales with granularity tensor or head, but that of layer " +
+            std::to_string(i / static_cast<size_t>(layout_.num_kv_heads)) + ", head " +
+            std::to_string(i % static_cast<size_t>(layout_.num_kv_heads)) + " was not given");
   return Status::ok();
 }
 

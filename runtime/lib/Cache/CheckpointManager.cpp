@@ -107,7 +107,11 @@ Status CheckpointManager::save(const PagedKVCache &cache, std::string_view name,
   if (*largest >= catalog->nextNumber)
     (void)folder.collect(*catalog);
 
-  CheckpointWriter writer(folder, options_, cache, std::max(*largest + 1, catalog->nextNumber));
+  uint64_t number = std::max(*largest + 1, catalog->nextNumber);
+  if (number >= endOfNumbers)
+    return resourceExhausted("expected a number below " + std::to_string(endOfNumbers) +
+                             " for the next checkpoint, but got " + std::to_string(number));
+  CheckpointWriter writer(folder, options_, cache, number);
   for (const CatalogEntry &entry : catalog->entries)
     // A damaged checkpoint is found when it is loaded; here it only has no pages to offer.
     if (StatusOr<CheckpointManifest> manifest = folder.readManifest(entry))

@@ -6,6 +6,7 @@
 #define LLMIR_UNITTESTS_CACHEMODEL_CACHEREPLAY_H
 
 #include "CacheModel.h"
+#include "TagCodec.h"
 
 #include "llmir/Cache/PagedKVCache.h"
 
@@ -46,7 +47,6 @@ public:
 private:
   Status perform(const CacheOperation &operation, Ticket firstHeld);
   Status append(const CacheOperation &operation);
-  void encode(Tag tag, int64_t layer, int64_t side, std::vector<uint8_t> &to) const;
   std::string comparePool() const;
   std::string compareStaleIds();
   std::string compareSequences() const;

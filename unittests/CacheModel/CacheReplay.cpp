@@ -47,9 +47,22 @@ CacheStorage smallStorage() {
   return storage;
 }
 
+void giveConstantScales(PagedKVCache &cache) {
+  auto scales = [&cache](uint32_t granularity) {
+    bool isConstant = granularity == LLMIR_SCALE_TENSOR || granularity == LLMIR_SCALE_HEAD;
+    size_t count = size_t(cache.layout().num_layers) * size_t(cache.layout().num_kv_heads);
+    return std::vector<float>(isConstant ? count : 0, 0.25f);
+  };
+  if (cache.hasConstantScales())
+    (void)cache.setConstantScales(scales(cache.layout().key_scale_granularity),
+                                  scales(cache.layout().value_scale_granularity));
+}
+
 CacheReplay::CacheReplay(const CacheSizes &sizes, const CacheStorage &storage)
     : model_(sizes), elementType_(storage.elementType),
-      cache_(withSizes(storage.parameters, sizes), sizes.numBlocks) {}
+      cache_(withSizes(storage.parameters, sizes), storage.elementType, sizes.numBlocks) {
+  giveConstantScales(cache_);
+}
 
 Status CacheReplay::append(const CacheOperation &operation) {
   // Refused appends have no tags; what they would write is anything.

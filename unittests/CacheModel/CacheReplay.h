@@ -25,6 +25,9 @@ struct CacheStorage {
 /// One layer of one head of 16 channels, each of which is one bit of a tag, as f32.
 CacheStorage smallStorage();
 
+/// Constants with which every tag survives, for a cache that needs them.
+void giveConstantScales(PagedKVCache &cache);
+
 /// Not movable: hand out by reference.
 class CacheReplay {
 public:

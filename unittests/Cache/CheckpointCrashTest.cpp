@@ -187,6 +187,30 @@ TEST_P(CheckpointCrashTest, Scenario_Checkpoints_KilledAtEveryWriteBoundary) {
   EXPECT_TRUE(hadOld && hadNew);
 }
 
+TEST_P(CheckpointCrashTest, TheNextProcessIsStoppedToo) {
+  // What the first one renamed may not be durable when the second one cleans up behind it.
+  for (int64_t first = 0; first <= operations; ++first) {
+    bool isSecondDone = false;
+    for (int64_t second = 0; !isSecondDone; ++second) {
+      SCOPED_TRACE("operations " + std::to_string(first) + " and " + std::to_string(second));
+      FaultyFileSystem disk = story.files.copy();
+      disk.stopAt(first, 0);
+      CheckpointManager manager("f", {}, disk);
+      (void)story.change(manager);
+      disk.resume();
+      disk.stopAt(second, 0);
+      (void)manager.cleanupCheckpoints(100);
+      isSecondDone = !disk.isStopped();
+      for (FaultyFileSystem &after : restarts(disk, 2)) {
+        CheckpointSet found = readSet(after);
+        ASSERT_TRUE(found == story.before || found == story.after);
+      }
+      if (HasFailure())
+        return;
+    }
+  }
+}
+
 TEST_P(CheckpointCrashTest, AFailingCallLeavesOldOrNew) {
   for (int64_t operation = 0; operation < operations; ++operation) {
     SCOPED_TRACE("operation " + std::to_string(operation));

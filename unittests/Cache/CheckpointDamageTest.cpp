@@ -93,7 +93,7 @@ TEST_F(CheckpointDamageTest, MissingFiles) {
     ASSERT_OK(disk.remove(path));
     CheckpointManager manager("f", {}, disk);
     Status status = manager.loadCheckpoint(target, "a");
-    EXPECT_EQ(status.code(), StatusCode::NotFound);
+    EXPECT_EQ(status.code(), StatusCode::DataLoss);
     EXPECT_THAT(status.message(), HasSubstr(path));
   }
   expectUnchanged();

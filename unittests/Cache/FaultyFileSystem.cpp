@@ -130,6 +130,13 @@ FaultyFileSystem FaultyFileSystem::restart(CrashModel model, uint32_t seed) cons
   return result;
 }
 
+void FaultyFileSystem::resume() {
+  isStopped_ = false;
+  stopAt_.reset();
+  operations_ = 0;
+  appends_.clear();
+}
+
 std::vector<std::string> FaultyFileSystem::paths() const {
   std::vector<std::string> result;
   for (const auto &entry : names_)

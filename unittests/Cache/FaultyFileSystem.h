@@ -49,6 +49,8 @@ public:
 
   /// The disk as the next start finds it.
   FaultyFileSystem restart(CrashModel model, uint32_t seed = 0) const;
+  /// The process that was stopped is gone; the next one goes on, with nothing more flushed.
+  void resume();
   /// A copy in which all that was done is durable.
   FaultyFileSystem copy() const { return restart(CrashModel::KeepAll); }
 

@@ -142,6 +142,9 @@ Status checkManifest(const CheckpointManifest &manifest) {
 }
 
 Status checkCatalog(const CheckpointCatalog &catalog) {
+  if (catalog.nextNumber > endOfNumbers)
+    return dataLoss("expected a next number of at most " + std::to_string(endOfNumbers) +
+                    ", but got " + std::to_string(catalog.nextNumber));
   uint64_t previous = 0;
   std::vector<std::string_view> names;
   for (const CatalogEntry &entry : catalog.entries) {

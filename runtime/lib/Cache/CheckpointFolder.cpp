@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <limits>
 #include <string_view>
 
 namespace llmir {
@@ -21,21 +20,25 @@ std::string numbered(uint64_t number, std::string_view suffix) {
   return digits + std::string(suffix);
 }
 
-/// The number in a name that numbered() made.
+/// The number in a name that numbered() made: nobody else's file is removed.
 std::optional<uint64_t> numberOf(std::string_view name, std::string_view suffix) {
-  if (!name.ends_with(suffix))
+  constexpr size_t numDigits = 12;
+  if (name.size() != numDigits + suffix.size() || !name.ends_with(suffix))
     return std::nullopt;
   uint64_t number = 0;
-  for (char c : name.substr(0, name.size() - suffix.size())) {
-    if (c < '0' || c > '9' || number > std::numeric_limits<uint64_t>::max() / 10 - 1)
+  for (char c : name.substr(0, numDigits)) {
+    if (c < '0' || c > '9')
       return std::nullopt;
     number = number * 10 + static_cast<uint64_t>(c - '0');
   }
-  // Only a name that we would write: nobody else's file is removed.
-  return numbered(number, suffix) == name ? std::optional(number) : std::nullopt;
+  return number;
 }
 
 } // namespace
+
+Status asLoss(const Status &status) {
+  return status.code() == StatusCode::NotFound ? dataLoss(status.message()) : status;
+}
 
 std::string CheckpointFolder::manifestPath(uint64_t number) const {
   return path(numbered(number, manifestSuffix));
@@ -101,7 +104,7 @@ StatusOr<CheckpointManifest> CheckpointFolder::readManifest(const CatalogEntry &
   std::string file = manifestPath(entry.number);
   auto view = files_->map(file);
   if (!view)
-    return view.status();
+    return asLoss(view.status());
   if (PageHash hash = hashPage((*view)->bytes()); hash != entry.manifest)
     return dataLoss(file + ": checksum mismatch: expected the manifest of '" + entry.name +
                     "' with hash " + toString(entry.manifest) + ", but its " +

@@ -21,6 +21,9 @@
 
 namespace llmir {
 
+/// A file that must be there and is NotFound is a DataLoss; other errors stay as they are.
+Status asLoss(const Status &status);
+
 class CheckpointFolder {
 public:
   CheckpointFolder(std::string folder, FileSystem &files)

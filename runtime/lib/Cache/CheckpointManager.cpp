@@ -64,7 +64,8 @@ Status replaceSequences(MappedCheckpoint &checkpoint, PagedKVCache &cache, Check
       return resourceExhausted("block pool exhausted: need " + std::to_string(needed) +
                                " blocks, " + std::to_string(available) +
                                " free without the present sequences, of " +
-                               std::to_string(cache.pool().numBlocks()));
+                               std::to_string(cache.pool().numBlocks()))
+          .withContext(describe(checkpoint.manifest().name));
     LLMIR_RETURN_IF_ERROR(checkpoint.verify());
     LLMIR_RETURN_IF_ERROR(freeAllSequences(cache));
     LLMIR_RETURN_IF_ERROR(checkpoint.readAll());
@@ -107,7 +108,11 @@ Status CheckpointManager::save(const PagedKVCache &cache, std::string_view name,
   if (*largest >= catalog->nextNumber)
     (void)folder.collect(*catalog);
 
-  CheckpointWriter writer(folder, options_, cache, std::max(*largest + 1, catalog->nextNumber));
+  uint64_t number = std::max(*largest + 1, catalog->nextNumber);
+  if (number >= endOfNumbers)
+    return resourceExhausted("expected a number below " + std::to_string(endOfNumbers) +
+                             " for the next checkpoint, but got " + std::to_string(number));
+  CheckpointWriter writer(folder, options_, cache, number);
   for (const CatalogEntry &entry : catalog->entries)
     // A damaged checkpoint is found when it is loaded; here it only has no pages to offer.
     if (StatusOr<CheckpointManifest> manifest = folder.readManifest(entry))
@@ -161,7 +166,7 @@ Status CheckpointManager::loadCheckpoint(PagedKVCache &cache, std::string_view n
   StatusOr<MappedCheckpoint> checkpoint = mapCheckpoint(cache, name);
   if (!checkpoint)
     return checkpoint.status();
-  return replaceSequences(*checkpoint, cache, tree).withContext("cannot load " + describe(name));
+  return replaceSequences(*checkpoint, cache, tree);
 }
 
 Status CheckpointManager::keepOnly(CheckpointCatalog catalog, std::vector<CatalogEntry> kept) {

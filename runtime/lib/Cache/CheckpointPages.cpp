@@ -90,11 +90,11 @@ StatusOr<MappedPack> MappedPack::open(CheckpointFolder &folder, const Checkpoint
   mapped.path_ = folder.packPath(pack.number);
   auto lock = folder.files().lock(mapped.path_, LockMode::Shared, LockWait::Block);
   if (!lock)
-    return lock.status();
+    return asLoss(lock.status());
   mapped.lock_ = *std::move(lock);
   auto view = folder.files().map(mapped.path_);
   if (!view)
-    return view.status();
+    return asLoss(view.status());
   mapped.view_ = *std::move(view);
   LLMIR_RETURN_IF_ERROR(checkPack(mapped.view_->bytes(), pack).withContext(mapped.path_));
   return mapped;

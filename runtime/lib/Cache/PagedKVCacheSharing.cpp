@@ -29,7 +29,9 @@ Status PagedKVCache::attach(SequenceId id, std::span<const BlockId> blocks, int6
                                 name + ": it is stale or free");
   for (BlockId block : blocks)
     LLMIR_RETURN_IF_ERROR(pool_.retain(block));
-  sequences_.emplace(id, Sequence{{blocks.begin(), blocks.end()}, length});
+  Sequence &sequence = addSequence(id);
+  sequence.blocks.assign(blocks.begin(), blocks.end());
+  sequence.length = length;
   return Status::ok();
 }
 

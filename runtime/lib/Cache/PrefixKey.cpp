@@ -7,6 +7,7 @@
 
 #include <openssl/sha.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace llmir {
@@ -68,6 +69,11 @@ void PrefixKeyChain::extend(std::span<const int32_t> tokens) {
   for (size_t block = blocks_.size(); (block + 1) * size <= tokens.size(); ++block)
     blocks_.push_back(
         childKey(block == 0 ? root_ : blocks_.back(), tokens.subspan(block * size, size)));
+}
+
+void PrefixKeyChain::truncate(int64_t tokens) {
+  auto most = static_cast<size_t>(std::max<int64_t>(tokens, 0) / blockSize_);
+  blocks_.resize(std::min(blocks_.size(), most));
 }
 
 } // namespace llmir

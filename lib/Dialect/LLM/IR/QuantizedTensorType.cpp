@@ -59,9 +59,9 @@ Type QuantizedTensorType::parse(AsmParser &parser) {
   if (parseNamedParameters(parser, "'element', 'scale', 'zero_point', 'packing'", parseValue) ||
       parser.parseGreater())
     return {};
-  return getChecked([&] { return parser.emitError(location); }, parser.getContext(), storage, shape,
-                    symmetric, perChannel, axis, groupSize, bits, element, scale, zeroPoint,
-                    packing);
+  return getChecked([&] { return parser.emitError(location); }, parser.getContext(), storage,
+                    ArrayRef<int64_t>(shape), symmetric, perChannel, axis, groupSize, bits, element,
+                    scale, zeroPoint, packing);
 }
 
 void QuantizedTensorType::print(AsmPrinter &printer) const {

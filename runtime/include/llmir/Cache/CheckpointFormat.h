@@ -86,6 +86,9 @@ std::vector<uint8_t> serializeManifest(const CheckpointManifest &manifest);
 /// DataLoss says what does not fit; Unimplemented names a version that this reader does not know.
 StatusOr<CheckpointManifest> parseManifest(std::span<const uint8_t> bytes);
 
+/// Numbers of checkpoints are below this: they have twelve digits.
+inline constexpr uint64_t endOfNumbers = 1'000'000'000'000;
+
 /// One line of a catalog.
 struct CatalogEntry {
   uint64_t number = 0; ///< Of the manifest.

@@ -55,6 +55,9 @@ public:
   /// the chain.
   void extend(std::span<const int32_t> tokens);
 
+  /// Forgets the keys of blocks that do not end within the first `tokens` tokens.
+  void truncate(int64_t tokens);
+
   const PrefixKey &root() const { return root_; }
   std::span<const PrefixKey> blocks() const { return blocks_; }
   int64_t blockSize() const { return blockSize_; }

@@ -15,20 +15,22 @@
 
 namespace llmir::testing {
 
-/// The types of a checkpoint's matrices.
+/// The types of a checkpoint's matrices, and what their number depends on.
 struct TinyCheckpointTypes {
   GGUFType embedding = GGUFType::Q8_0; ///< Also the head.
   GGUFType layers = GGUFType::Q4_1;
+  uint32_t feedForwardWidth = 96;
 };
 
 /// Writes one. The matrices may be f32, q8_0 or q4_1.
 class TinyCheckpoint {
 public:
   static constexpr uint32_t numLayers = 2, width = 64, numHeads = 4, numKVHeads = 2, headDim = 16,
-                            feedForwardWidth = 96, vocabularySize = 256, contextLength = 64;
+                            vocabularySize = 256, contextLength = 64;
 
   static std::vector<uint8_t> build(const TinyCheckpointTypes &types) {
     TinyCheckpoint checkpoint;
+    checkpoint.feedForwardWidth = types.feedForwardWidth;
     checkpoint.addMetadata();
     checkpoint.addMatrix("token_embd.weight", types.embedding, vocabularySize, width);
     for (uint32_t layer = 0; layer < numLayers; ++layer)
@@ -101,6 +103,7 @@ private:
   /// Between -1 and 1, the same on every host.
   float uniform() { return static_cast<float>(random_() >> 8) * 0x1p-23f - 1.0f; }
 
+  uint32_t feedForwardWidth = 0;
   GGUFBuilder builder_;
   std::mt19937 random_{7};
 };

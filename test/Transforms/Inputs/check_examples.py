@@ -20,10 +20,13 @@ def main():
             continue
         before, after = examples
         option = "--" + argument[1]
+        options = re.search(r"\n    After, with `([^`]+)`:", definition)
+        if options:
+            option += "=" + options[1]
         changed, expected = run(before, option), run(after)
         if changed != expected:
             sys.exit(f"{option}: expected\n{expected}but got\n{changed}")
-        print(f"{option}: ok")
+        print(f"--{argument[1]}: ok")
 
 
 if __name__ == "__main__":

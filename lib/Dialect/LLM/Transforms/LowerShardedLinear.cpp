@@ -48,12 +48,12 @@ FailureOr<Type> LowerShardedLinearPass::getPartType(Operation *op, WeightOp weig
            << weight.getSymNameAttr() << ", but got a shard of it";
   if (shape[dim] % (worldSize * unit) != 0)
     return op->emitOpError("expected ")
-           << worldSize << " ranks to divide the " << shape[dim] << " "
+           << worldSize.getValue() << " ranks to divide the " << shape[dim] << " "
            << (dim == 0 ? "rows" : "columns") << " of " << weight.getSymNameAttr()
            << " in whole groups of " << unit;
   for (int64_t rows : weight.getSourceRows().value_or(ArrayRef<int64_t>()))
     if (dim == 0 && rows % worldSize != 0)
-      return op->emitOpError("expected ") << worldSize << " ranks to divide the " << rows
+      return op->emitOpError("expected ") << worldSize.getValue() << " ranks to divide the " << rows
                                           << " rows of a source of " << weight.getSymNameAttr();
   shape[dim] /= worldSize;
   return getWeightTypeWithShape(weight.getType(), shape);
@@ -96,7 +96,7 @@ LogicalResult LowerShardedLinearPass::lower(ShardedLinearOp op) {
   int64_t shards = static_cast<int32_t>(op.getShards());
   if (shards != worldSize)
     return op.emitOpError("expected as many shards as ranks, ")
-           << worldSize << ", but got " << shards;
+           << worldSize.getValue() << ", but got " << shards;
   bool splitsInput = op.getSplit() == ShardSplit::Input;
   FailureOr<FlatSymbolRefAttr> weight = takePart(op, op.getWeightAttr(), splitsInput ? 1 : 0);
   if (failed(weight))
@@ -134,7 +134,7 @@ void LowerShardedLinearPass::runOnOperation() {
   ModuleOp module = getOperation();
   if (worldSize < 1 || rank < 0 || rank >= worldSize) {
     module.emitError("expected a rank below the size of its world, but got rank ")
-        << rank << " of " << worldSize;
+        << rank.getValue() << " of " << worldSize.getValue();
     return signalPassFailure();
   }
   SymbolTable table(module);

@@ -237,7 +237,8 @@ void ShardModelPass::runOnOperation() {
   if (worldSize == 1)
     return;
   if (worldSize < 1) {
-    getOperation().emitError("expected a world of at least one rank, but got ") << worldSize;
+    getOperation().emitError("expected a world of at least one rank, but got ")
+        << worldSize.getValue();
     return signalPassFailure();
   }
   for (auto step : getOperation().getOps<func::FuncOp>()) {

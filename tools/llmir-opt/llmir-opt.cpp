@@ -2,6 +2,7 @@
 // adds to mlir-opt's options one that prints what this project's passes counted.
 
 #include "llmir/Conversion/LLMToCPU/Passes.h"
+#include "llmir/Conversion/LLMToGPU/Passes.h"
 #include "llmir/Dialect/LLM/IR/LLMDialect.h"
 #include "llmir/Dialect/LLM/Transforms/PassStatistics.h"
 #include "llmir/Dialect/LLM/Transforms/Passes.h"
@@ -47,6 +48,7 @@ int main(int argc, char **argv) {
   // Passes and pipelines of this project; each library adds its own line.
   llm::registerLLMPasses();
   llm::registerLLMToCPUPasses();
+  llm::registerLLMToGPUPasses();
   llm::registerPipelines();
 
   llvm::cl::opt<bool> printStatistics(

@@ -45,6 +45,20 @@ static LogicalResult verifyKeysAndValues(Operation *op, PagedKVCacheType cache, 
 }
 
 //===----------------------------------------------------------------------===//
+// FreeKVCacheOp, FreeSequencesOp, SequenceLengthsOp
+//===----------------------------------------------------------------------===//
+
+OpOperand &FreeKVCacheOp::getConsumedCache() { return getCacheMutable(); }
+
+OpOperand &FreeSequencesOp::getConsumedCache() { return getCacheMutable(); }
+
+LogicalResult SequenceLengthsOp::verify() {
+  // (KV-19)
+  return verifyDim(*this, "lengths", getLengths(), 0, getTensorType(getSeqIds()).getDimSize(0),
+                   "the number of sequences");
+}
+
+//===----------------------------------------------------------------------===//
 // AppendKVOp
 //===----------------------------------------------------------------------===//
 

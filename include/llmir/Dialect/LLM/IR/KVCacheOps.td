@@ -8,8 +8,8 @@ include "llmir/Dialect/LLM/IR/LLMOpBase.td"
 def LLM_OpGroupKVCache : OpDocGroup {
   let summary = "KV cache";
   let description = [{
-    Ops on `!llm.paged_kv_cache`. `append_kv` and `store_kv` consume their cache and give the next
-    one. Keys and values belong to one layer: the attribute `layer` (default 0) or the operand in
+    Ops on `!llm.paged_kv_cache`. `append_kv`, `store_kv` and `free_sequences` consume their cache
+    and give the next one; `free_kv_cache` ends it. Keys and values belong to one layer: the attribute `layer` (default 0) or the operand in
     `layer(...)` says to which.
   }];
 }
@@ -29,6 +29,24 @@ def LLM_CreateKVCacheOp : LLM_Op<"create_kv_cache"> {
   let arguments = (ins Index:$num_blocks);
   let results = (outs Res<LLM_PagedKVCache, "", [LLM_AllocatesCache]>:$cache);
   let assemblyFormat = "$num_blocks attr-dict `:` type($cache)";
+}
+
+def LLM_FreeKVCacheOp : LLM_Op<"free_kv_cache", [
+    DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
+  let summary = "Give a cache and all its memory back";
+  let description = [{
+    Consumes the cache. It ends all sequences.
+
+    ```mlir
+    func.func @f(%kv: !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>) {
+      llm.free_kv_cache %kv : !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+      return
+    }
+    ```
+  }];
+  let arguments = (ins Arg<LLM_PagedKVCache, "", [LLM_FreesCache, LLM_WritesCache]>:$cache);
+  let assemblyFormat = "$cache attr-dict `:` type($cache)";
+  let hasCanonicalizeMethod = 1;
 }
 
 def LLM_AppendKVOp : LLM_Op<"append_kv", [
@@ -144,6 +162,53 @@ def LLM_BlockTableOp : LLM_Op<"block_table"> {
     $cache `,` $seq_ids attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
+}
+
+def LLM_SequenceLengthsOp : LLM_Op<"sequence_lengths"> {
+  let summary = "How many tokens sequences have";
+  let description = [{
+    Element s of the result is the number of tokens of sequence `seq_ids[s]`, 0 for one that the
+    cache does not know.
+
+    ```mlir
+    !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+    func.func @f(%kv: !kv, %seqs: tensor<2xi32>) -> tensor<2xi32> {
+      %lengths = llm.sequence_lengths %kv, %seqs : (!kv, tensor<2xi32>) -> tensor<2xi32>
+      return %lengths : tensor<2xi32>
+    }
+    ```
+  }];
+  let arguments = (ins
+    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache]>:$cache, LLM_Indices:$seq_ids);
+  let results = (outs LLM_Indices:$lengths);
+  let assemblyFormat = [{
+    $cache `,` $seq_ids attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
+def LLM_FreeSequencesOp : LLM_Op<"free_sequences", [
+    AllTypesMatch<["cache", "new_cache"]>, // (KV-20)
+    DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
+  let summary = "End sequences and give their blocks back";
+  let description = [{
+    A block goes back to the pool when the last sequence that has it ends. Consumes `cache`.
+
+    ```mlir
+    !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+    func.func @f(%kv0: !kv, %seqs: tensor<2xi32>) -> !kv {
+      %kv1 = llm.free_sequences %kv0, %seqs : (!kv, tensor<2xi32>) -> !kv
+      return %kv1 : !kv
+    }
+    ```
+  }];
+  let arguments = (ins
+    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache, LLM_WritesCache]>:$cache, LLM_Indices:$seq_ids);
+  let results = (outs LLM_PagedKVCache:$new_cache);
+  let assemblyFormat = [{
+    $cache `,` $seq_ids attr-dict `:` functional-type(operands, results)
+  }];
+  let hasCanonicalizeMethod = 1;
 }
 
 } // opDocGroup

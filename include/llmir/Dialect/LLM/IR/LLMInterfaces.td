@@ -7,7 +7,7 @@ include "mlir/IR/OpBase.td"
 
 def LLM_CacheConsumerOpInterface : OpInterface<"CacheConsumerOpInterface"> {
   let description = [{
-    An op that takes a cache and gives the next one. The verifier of the interface checks what one
+    An op that takes a cache and gives the next one, or ends it. The verifier of the interface checks what one
     block shows: the consumed value has no other consumer and no later use there, and it is not
     defined outside a loop that contains the op. `llm-check-cache-uses` checks the rest.
   }];

@@ -1,6 +1,7 @@
 // llmir-opt: runs passes over `llm` IR. A thin main over the libraries' registration functions;
 // adds to mlir-opt's options one that prints what this project's passes counted.
 
+#include "llmir/Conversion/GPUToSIMT/Passes.h"
 #include "llmir/Conversion/LLMToCPU/Passes.h"
 #include "llmir/Conversion/LLMToGPU/Passes.h"
 #include "llmir/Dialect/LLM/IR/LLMDialect.h"
@@ -49,6 +50,7 @@ int main(int argc, char **argv) {
   llm::registerLLMPasses();
   llm::registerLLMToCPUPasses();
   llm::registerLLMToGPUPasses();
+  llm::registerGPUToSIMTPasses();
   llm::registerPipelines();
 
   llvm::cl::opt<bool> printStatistics(

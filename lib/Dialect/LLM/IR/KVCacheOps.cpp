@@ -52,10 +52,15 @@ OpOperand &FreeKVCacheOp::getConsumedCache() { return getCacheMutable(); }
 
 OpOperand &FreeSequencesOp::getConsumedCache() { return getCacheMutable(); }
 
-LogicalResult SequenceLengthsOp::verify() {
+LogicalResult SequenceLengthsOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
+                                                  ValueRange operands, DictionaryAttr,
+                                                  OpaqueProperties, RegionRange,
+                                                  SmallVectorImpl<Type> &types) {
   // (KV-19)
-  return verifyDim(*this, "lengths", getLengths(), 0, getTensorType(getSeqIds()).getDimSize(0),
-                   "the number of sequences");
+  if (operands.size() != 2)
+    return failure();
+  types.push_back(operands[1].getType());
+  return success();
 }
 
 //===----------------------------------------------------------------------===//

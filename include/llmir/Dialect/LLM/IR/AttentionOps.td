@@ -22,7 +22,7 @@ def LLM_OpGroupAttention : OpDocGroup {
 
 let opDocGroup = LLM_OpGroupAttention in {
 
-def LLM_PagedAttentionOp : LLM_Op<"paged_attention", [
+def LLM_PagedAttentionOp : LLM_StepOp<"paged_attention", [
     AttrSizedOperandSegments, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "Causal attention to a paged KV cache";
   let description = [{
@@ -107,7 +107,7 @@ def LLM_PagedAttentionOp : LLM_Op<"paged_attention", [
   let hasVerifier = 1;
 }
 
-def LLM_AttentionOp : LLM_Op<"attention", [
+def LLM_AttentionOp : LLM_StepOp<"attention", [
     Pure, AttrSizedOperandSegments, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "Attention to keys and values that are tensors";
   let description = [{
@@ -156,6 +156,7 @@ def LLM_AttentionOp : LLM_Op<"attention", [
     functional-type(operands, results)
   }];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 } // opDocGroup

@@ -16,7 +16,7 @@ def LLM_OpGroupKVCache : OpDocGroup {
 
 let opDocGroup = LLM_OpGroupKVCache in {
 
-def LLM_CreateKVCacheOp : LLM_Op<"create_kv_cache"> {
+def LLM_CreateKVCacheOp : LLM_StepOp<"create_kv_cache"> {
   let summary = "Make an empty cache of a number of blocks";
   let description = [{
     ```mlir
@@ -31,7 +31,7 @@ def LLM_CreateKVCacheOp : LLM_Op<"create_kv_cache"> {
   let assemblyFormat = "$num_blocks attr-dict `:` type($cache)";
 }
 
-def LLM_FreeKVCacheOp : LLM_Op<"free_kv_cache", [
+def LLM_FreeKVCacheOp : LLM_StepOp<"free_kv_cache", [
     DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
   let summary = "Give a cache and all its memory back";
   let description = [{
@@ -49,7 +49,7 @@ def LLM_FreeKVCacheOp : LLM_Op<"free_kv_cache", [
   let hasCanonicalizeMethod = 1;
 }
 
-def LLM_AppendKVOp : LLM_Op<"append_kv", [
+def LLM_AppendKVOp : LLM_StepOp<"append_kv", [
     DeclareOpInterfaceMethods<InferTypeOpInterface>,
     DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
   let summary = "Append tokens to sequences, making room for them";
@@ -83,7 +83,7 @@ def LLM_AppendKVOp : LLM_Op<"append_kv", [
   let hasVerifier = 1;
 }
 
-def LLM_StoreKVOp : LLM_Op<"store_kv", [
+def LLM_StoreKVOp : LLM_StepOp<"store_kv", [
     AllTypesMatch<["cache", "new_cache"]>, // (KV-18)
     DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
   let summary = "Write keys and values into slots that the scheduler chose";
@@ -114,7 +114,7 @@ def LLM_StoreKVOp : LLM_Op<"store_kv", [
   let hasVerifier = 1;
 }
 
-def LLM_LookupKVOp : LLM_Op<"lookup_kv"> {
+def LLM_LookupKVOp : LLM_StepOp<"lookup_kv"> {
   let summary = "Read the keys and values of sequences";
   let description = [{
     Gathers the first `seq_lens[s]` keys and values of each sequence s through its row of the block
@@ -142,7 +142,7 @@ def LLM_LookupKVOp : LLM_Op<"lookup_kv"> {
   let hasVerifier = 1;
 }
 
-def LLM_BlockTableOp : LLM_Op<"block_table"> {
+def LLM_BlockTableOp : LLM_StepOp<"block_table"> {
   let summary = "List the blocks of sequences in order of position";
   let description = [{
     Row s of the result lists the blocks of sequence `seq_ids[s]`; entries past its end are 0.
@@ -164,7 +164,8 @@ def LLM_BlockTableOp : LLM_Op<"block_table"> {
   let hasVerifier = 1;
 }
 
-def LLM_SequenceLengthsOp : LLM_Op<"sequence_lengths"> {
+def LLM_SequenceLengthsOp : LLM_StepOp<"sequence_lengths", [
+    DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "How many tokens sequences have";
   let description = [{
     Element s of the result is the number of tokens of sequence `seq_ids[s]`, 0 for one that the
@@ -184,10 +185,9 @@ def LLM_SequenceLengthsOp : LLM_Op<"sequence_lengths"> {
   let assemblyFormat = [{
     $cache `,` $seq_ids attr-dict `:` functional-type(operands, results)
   }];
-  let hasVerifier = 1;
 }
 
-def LLM_FreeSequencesOp : LLM_Op<"free_sequences", [
+def LLM_FreeSequencesOp : LLM_StepOp<"free_sequences", [
     AllTypesMatch<["cache", "new_cache"]>, // (KV-20)
     DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
   let summary = "End sequences and give their blocks back";

@@ -12,9 +12,13 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 
 class LLM_Op<string mnemonic, list<Trait> traits = []> : Op<LLM_Dialect, mnemonic, traits>;
 
+/// An op that does something in a step: it has a cost.
+class LLM_StepOp<string mnemonic, list<Trait> traits = []>
+    : LLM_Op<mnemonic, !listconcat(traits, [DeclareOpInterfaceMethods<LLM_CostOpInterface>])>;
+
 /// An op that refers to weights by name; its uses are verified against the module's symbols.
 class LLM_WeightUserOp<string mnemonic, list<Trait> traits = []>
-    : LLM_Op<mnemonic, !listconcat(traits, [
+    : LLM_StepOp<mnemonic, !listconcat(traits, [
         Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>])>;
 
 // Effects on caches are on one resource, so that reads stay between the writes around them.

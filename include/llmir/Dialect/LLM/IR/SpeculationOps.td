@@ -15,7 +15,7 @@ def LLM_OpGroupSpeculation : OpDocGroup {
 }
 
 /// An op that takes a cache and something about some of its sequences, and gives the next cache.
-class LLM_SequencesOp<string mnemonic, list<Trait> traits = []> : LLM_Op<mnemonic,
+class LLM_SequencesOp<string mnemonic, list<Trait> traits = []> : LLM_StepOp<mnemonic,
     !listconcat(traits, [
         AllTypesMatch<["cache", "new_cache"]>, // (SPEC-1)
         DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>])> {
@@ -47,7 +47,7 @@ def LLM_ForkOp : LLM_SequencesOp<"fork"> {
   let hasVerifier = 1;
 }
 
-def LLM_VerifyOp : LLM_Op<"verify", [Pure, AttrSizedOperandSegments]> {
+def LLM_VerifyOp : LLM_StepOp<"verify", [Pure, AttrSizedOperandSegments]> {
   let summary = "Decide which drafted tokens to keep";
   let description = [{
     `draft_tokens` are the tokens of a step, packed one sequence after another: of sequence s the

@@ -1,5 +1,4 @@
-// CacheReplay: the same operations on the model and on the real cache. A tag goes into the cache as
-// channels of +1 and -1, one bit each, so that it survives every storage type.
+// CacheReplay: the same operations on the model and on the real cache, and the comparison.
 
 #include "CacheReplay.h"
 
@@ -48,44 +47,31 @@ CacheStorage smallStorage() {
   return storage;
 }
 
+void giveConstantScales(PagedKVCache &cache) {
+  auto scales = [&cache](uint32_t granularity) {
+    bool isConstant = granularity == LLMIR_SCALE_TENSOR || granularity == LLMIR_SCALE_HEAD;
+    size_t count = size_t(cache.layout().num_layers) * size_t(cache.layout().num_kv_heads);
+    return std::vector<float>(isConstant ? count : 0, 0.25f);
+  };
+  if (cache.hasConstantScales())
+    (void)cache.setConstantScales(scales(cache.layout().key_scale_granularity),
+                                  scales(cache.layout().value_scale_granularity));
+}
+
 CacheReplay::CacheReplay(const CacheSizes &sizes, const CacheStorage &storage)
     : model_(sizes), elementType_(storage.elementType),
-      cache_(withSizes(storage.parameters, sizes), sizes.numBlocks) {}
-
-void CacheReplay::encode(Tag tag, int64_t layer, int64_t side, std::vector<uint8_t> &to) const {
-  const llmir_cache_layout &layout = cache_.layout();
-  int64_t channels = side == 0 ? layout.key_head_dim : layout.value_head_dim;
-  for (int64_t head = 0; head < layout.num_kv_heads; ++head)
-    for (int64_t channel = 0; channel < channels; ++channel) {
-      // Layers, heads, sides and channels past the 32nd hold the tag rotated and mixed, so that
-      // one of them in the place of another is seen.
-      auto mixed = static_cast<uint32_t>(tag * 2654435761u + layer * 40503 + head * 977 + side);
-      uint32_t bits =
-          channel < 32 && side == 0 ? tag ^ static_cast<uint32_t>(layer * 3 + head) : mixed;
-      bool negative = (bits >> (channel % 32)) & 1;
-      uint32_t one = elementType_ == ElementType::F16 ? 0x3c00 : 0x3f80;
-      if (elementType_ == ElementType::F32)
-        to.insert(to.end(), {0, 0});
-      to.push_back(static_cast<uint8_t>(one));
-      to.push_back(static_cast<uint8_t>(one >> 8 | (negative ? 0x80 : 0)));
-    }
+      cache_(withSizes(storage.parameters, sizes), storage.elementType, sizes.numBlocks) {
+  giveConstantScales(cache_);
 }
 
 Status CacheReplay::append(const CacheOperation &operation) {
-  std::vector<uint8_t> keys, values;
   // Refused appends have no tags; what they would write is anything.
   std::vector<Tag> tags(operation.sequences.size() * static_cast<size_t>(operation.tokens), 99);
   if (model_.written().size() == tags.size())
     tags = model_.written();
-  for (int64_t layer = 0; layer < cache_.layout().num_layers; ++layer)
-    for (Tag tag : tags) {
-      encode(tag, layer, 0, keys);
-      encode(tag, layer, 1, values);
-    }
+  EncodedTags encoded = encodeTags(cache_.layout(), elementType_, tags);
   std::vector<int32_t> blocks(tags.size() + 1);
-  keys.push_back(0); // so that no array is null
-  values.push_back(0);
-  return cache_.appendKV(keys.data(), values.data(),
+  return cache_.appendKV(encoded.keys.data(), encoded.values.data(),
                          static_cast<int64_t>(operation.sequences.size()), operation.tokens,
                          operation.sequences.data(), blocks.data());
 }
@@ -200,35 +186,10 @@ std::string CacheReplay::compareSequences() const {
 }
 
 std::string CacheReplay::compareContents() const {
-  int64_t blockSize = model_.sizes.blockSize;
-  std::vector<uint8_t> expectedKeys, expectedValues, token;
-  for (const auto &[id, sequence] : model_.sequences) {
-    std::vector<int32_t> blocks;
-    for (size_t i = 0; i < sequence.tokens.size(); ++i)
-      blocks.push_back(*cache_.slot(SequenceId{id}, int64_t(i)) / int32_t(blockSize));
-    expectedKeys.clear();
-    expectedValues.clear();
-    for (int64_t layer = 0; layer < cache_.layout().num_layers; ++layer)
-      for (Tag tag : sequence.tokens) {
-        encode(tag, layer, 0, expectedKeys);
-        encode(tag, layer, 1, expectedValues);
-      }
-    auto length = static_cast<int32_t>(sequence.tokens.size());
-    std::vector<uint8_t> keys(expectedKeys.size()), values(expectedValues.size());
-    if (Status status = cache_.lookupKV(blocks.data(), &length, 1, keys.data(), values.data());
-        !status.isOk() && length > 0)
-      return name(id) + ": " + status.message();
-    // Signs are what quantised storage keeps for certain; they are in every last byte.
-    size_t size = static_cast<size_t>(elementSize(elementType_));
-    auto differ = [size](const std::vector<uint8_t> &a, const std::vector<uint8_t> &b) {
-      for (size_t i = size - 1; i < a.size(); i += size)
-        if ((a[i] & 0x80) != (b[i] & 0x80))
-          return true;
-      return false;
-    };
-    if (differ(keys, expectedKeys) || differ(values, expectedValues))
-      return name(id) + " reads what it did not write";
-  }
+  for (const auto &[id, sequence] : model_.sequences)
+    if (std::string problem = checkTags(cache_, elementType_, SequenceId{id}, sequence.tokens);
+        !problem.empty())
+      return problem;
   return "";
 }
 

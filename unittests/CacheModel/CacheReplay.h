@@ -6,6 +6,7 @@
 #define LLMIR_UNITTESTS_CACHEMODEL_CACHEREPLAY_H
 
 #include "CacheModel.h"
+#include "TagCodec.h"
 
 #include "llmir/Cache/PagedKVCache.h"
 
@@ -23,6 +24,9 @@ struct CacheStorage {
 
 /// One layer of one head of 16 channels, each of which is one bit of a tag, as f32.
 CacheStorage smallStorage();
+
+/// Constants with which every tag survives, for a cache that needs them.
+void giveConstantScales(PagedKVCache &cache);
 
 /// Not movable: hand out by reference.
 class CacheReplay {
@@ -46,7 +50,6 @@ public:
 private:
   Status perform(const CacheOperation &operation, Ticket firstHeld);
   Status append(const CacheOperation &operation);
-  void encode(Tag tag, int64_t layer, int64_t side, std::vector<uint8_t> &to) const;
   std::string comparePool() const;
   std::string compareStaleIds();
   std::string compareSequences() const;

@@ -17,7 +17,7 @@ namespace llmir::model {
 /// The reachable states of a Model, which has
 ///   using Operation          what can be done to it, with a function describe(Operation)
 ///   operations()             those to try in this state, also ones that it refuses
-///   apply(operation)         whether it was done; otherwise nothing has changed
+///   apply(operation)         does it, or what is left of it when it is refused
 ///   key()                    a string; equal for states that count as one
 ///   check()                  empty, or which invariant does not hold
 template <typename Model> class Exploration {
@@ -35,8 +35,8 @@ public:
       for (const Operation &operation : states_[i].model.operations()) {
         Model next = states_[i].model;
         ++numOperations_;
-        if (next.apply(operation))
-          visit(std::move(next), i, operation);
+        next.apply(operation);
+        visit(std::move(next), i, operation);
       }
   }
 

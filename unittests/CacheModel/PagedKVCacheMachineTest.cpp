@@ -21,23 +21,44 @@ struct Case {
   friend void PrintTo(const Case &value, std::ostream *stream) { *stream << value.name; }
 };
 
-CacheStorage floatStorage(ElementType type) {
+/// Two layers of two heads, which store keys and values alike.
+CacheStorage storageOf(ElementType type, ScaleGranularity scales, CacheArrangement arrangement) {
   CacheStorage storage = smallStorage();
-  storage.parameters.keyType = storage.parameters.valueType = storage.elementType = type;
-  storage.parameters.numLayers = 2;
-  storage.parameters.numKVHeads = 3;
-  storage.parameters.keyHeadDim = 34;
-  storage.parameters.valueHeadDim = 18;
+  CacheParameters &parameters = storage.parameters;
+  parameters.keyType = parameters.valueType = type;
+  parameters.numLayers = parameters.numKVHeads = 2;
+  parameters.keyHeadDim = 32;
+  parameters.keyScales = parameters.valueScales = scales;
+  parameters.arrangement = arrangement;
+  if (scales == ScaleGranularity::Group) {
+    parameters.keyScaleGroup = 8;
+    parameters.valueScaleGroup = 4;
+  }
+  if (isFloatArrayType(type))
+    storage.elementType = type;
   return storage;
 }
 
+/// Every storage that there is.
 std::vector<Case> cases() {
   CacheSizes usual{12, 6, 4, 30, 3};
-  return {{"Small", usual, smallStorage(), 100'000},
-          {"OneTokenBlocks", {9, 5, 1, 7, 2}, smallStorage()},
-          {"F32", usual, floatStorage(ElementType::F32)},
-          {"F16", usual, floatStorage(ElementType::F16)},
-          {"BF16", {20, 7, 3, 20, 3}, floatStorage(ElementType::BF16)}};
+  std::vector<Case> all = {{"Small", usual, smallStorage(), 100'000},
+                           {"OneTokenBlocks", {9, 5, 1, 7, 2}, smallStorage()}};
+  for (uint32_t type = LLMIR_F32; type <= LLMIR_I4; ++type)
+    for (uint32_t scales = LLMIR_SCALE_NONE; scales <= LLMIR_SCALE_GROUP; ++scales)
+      for (uint32_t arrangement = LLMIR_CHANNEL_MAJOR_KEYS; arrangement <= LLMIR_PAIRS;
+           ++arrangement) {
+        auto granularity = ScaleGranularity(scales);
+        auto order = CacheArrangement(arrangement);
+        CacheStorage storage = storageOf(ElementType(type), granularity, order);
+        storage.parameters.blockSize = usual.blockSize;
+        storage.parameters.maxSeqLen = usual.maxSeqLen;
+        if (makeCacheLayout(storage.parameters))
+          all.push_back({elementTypeName(type) + "_" + scaleGranularityName(granularity) + "_" +
+                             cacheArrangementName(order),
+                         usual, storage, 2'000});
+      }
+  return all;
 }
 
 class PagedKVCacheMachine : public testing::TestWithParam<Case> {};

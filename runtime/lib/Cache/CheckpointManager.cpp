@@ -64,7 +64,8 @@ Status replaceSequences(MappedCheckpoint &checkpoint, PagedKVCache &cache, Check
       return resourceExhausted("block pool exhausted: need " + std::to_string(needed) +
                                " blocks, " + std::to_string(available) +
                                " free without the present sequences, of " +
-                               std::to_string(cache.pool().numBlocks()));
+                               std::to_string(cache.pool().numBlocks()))
+          .withContext(describe(checkpoint.manifest().name));
     LLMIR_RETURN_IF_ERROR(checkpoint.verify());
     LLMIR_RETURN_IF_ERROR(freeAllSequences(cache));
     LLMIR_RETURN_IF_ERROR(checkpoint.readAll());
@@ -165,7 +166,7 @@ Status CheckpointManager::loadCheckpoint(PagedKVCache &cache, std::string_view n
   StatusOr<MappedCheckpoint> checkpoint = mapCheckpoint(cache, name);
   if (!checkpoint)
     return checkpoint.status();
-  return replaceSequences(*checkpoint, cache, tree).withContext("cannot load " + describe(name));
+  return replaceSequences(*checkpoint, cache, tree);
 }
 
 Status CheckpointManager::keepOnly(CheckpointCatalog catalog, std::vector<CatalogEntry> kept) {

@@ -9,68 +9,63 @@
 
 namespace llmir {
 
-namespace {
-
-/// Checks the constants of one side; `count` are expected.
-Status checkConstants(const char *side, std::span<const float> scales, size_t count,
-                      uint32_t granularity) {
-  if (scales.size() != count)
-    return invalidArgument("expected " + std::to_string(count) + " constant " + side +
-                           " scales, but got " + std::to_string(scales.size()));
-  for (size_t i = 0; i < scales.size(); ++i) {
-    if (!(scales[i] >= 0) || std::isinf(scales[i]))
-      return invalidArgument(std::string("expected constant ") + side +
-                             " scales to be finite and at least 0, but number " +
-                             std::to_string(i) + " is " + std::to_string(scales[i]));
-    if (granularity == LLMIR_SCALE_TENSOR && scales[i] != scales[0])
-      return invalidArgument(std::string("expected all constant ") + side +
-                             " scales to be equal with granularity tensor, but got " +
-                             std::to_string(scales[0]) + " and " + std::to_string(scales[i]));
-  }
-  return Status::ok();
-}
-
-} // namespace
-
 size_t PagedKVCache::numConstants(uint32_t granularity, int64_t layers) const {
   bool constant = granularity == LLMIR_SCALE_TENSOR || granularity == LLMIR_SCALE_HEAD;
   return constant ? static_cast<size_t>(layers) * static_cast<size_t>(layout_.num_kv_heads) : 0;
 }
 
-Status PagedKVCache::setConstantScales(std::span<const float> keys, std::span<const float> values) {
-  return setConstantScales(keys, values, {0, layout_.num_layers});
+Status PagedKVCache::checkScales(CacheSide side, LayerRange layers,
+                                 std::span<const float> scales) const {
+  LLMIR_RETURN_IF_ERROR(checkLayers(layers));
+  bool isKeys = side == CacheSide::Keys;
+  std::string name = isKeys ? "key" : "value";
+  uint32_t granularity = isKeys ? layout_.key_scale_granularity : layout_.value_scale_granularity;
+  const std::vector<float> &known = isKeys ? keyScales_ : valueScales_;
+  size_t count = numConstants(granularity, layers.count);
+  if (scales.size() != count)
+    return invalidArgument("expected " + std::to_string(count) + " constant " + name +
+                           " scales, but got " + std::to_string(scales.size()));
+  auto first = static_cast<size_t>(layers.first * layout_.num_kv_heads);
+  for (size_t i = 0; i < count; ++i) {
+    if (!(scales[i] >= 0) || std::isinf(scales[i]))
+      return invalidArgument("expected constant " + name +
+                             " scales to be finite and at least 0, but number " +
+                             std::to_string(i) + " is " + std::to_string(scales[i]));
+    if (granularity == LLMIR_SCALE_TENSOR && scales[i] != scales[0])
+      return invalidArgument("expected all constant " + name +
+                             " scales to be equal with granularity tensor, but got " +
+                             std::to_string(scales[0]) + " and " + std::to_string(scales[i]));
+    float before = known[granularity == LLMIR_SCALE_TENSOR ? 0 : first + i];
+    if (!std::isnan(before) && before != scales[i])
+      return failedPrecondition("cannot change constant " + name + " scale " +
+                                std::to_string(first + i) + " from " + std::to_string(before) +
+                                " to " + std::to_string(scales[i]) +
+                                ": what is stored was made with it");
+  }
+  return Status::ok();
 }
 
-Status PagedKVCache::setConstantScales(std::span<const float> keys, std::span<const float> values,
-                                       LayerRange layers) {
-  LLMIR_RETURN_IF_ERROR(checkLayers(layers));
-  struct Side {
-    const char *name;
-    std::span<const float> given;
-    uint32_t granularity;
-    std::vector<float> &known;
-  };
-  auto first = static_cast<size_t>(layers.first * layout_.num_kv_heads);
-  const Side sides[] = {{"key", keys, layout_.key_scale_granularity, keyScales_},
-                        {"value", values, layout_.value_scale_granularity, valueScales_}};
-  for (const Side &side : sides) {
-    LLMIR_RETURN_IF_ERROR(checkConstants(
-        side.name, side.given, numConstants(side.granularity, layers.count), side.granularity));
-    if (side.granularity == LLMIR_SCALE_TENSOR && layers.count != layout_.num_layers)
-      return invalidArgument(std::string("expected the constant ") + side.name +
-                             " scales of all layers with granularity tensor, but got those of " +
-                             std::to_string(layers.count));
-    for (size_t i = 0; i < side.given.size(); ++i)
-      if (float known = side.known[first + i]; !std::isnan(known) && known != side.given[i])
-        return failedPrecondition(std::string("cannot change constant ") + side.name + " scale " +
-                                  std::to_string(first + i) + " from " + std::to_string(known) +
-                                  " to " + std::to_string(side.given[i]) +
-                                  ": what is stored was made with it");
-  }
-  for (const Side &side : sides)
-    std::copy(side.given.begin(), side.given.end(),
-              side.known.begin() + static_cast<std::ptrdiff_t>(first));
+Status PagedKVCache::setConstantScales(CacheSide side, LayerRange layers,
+                                       std::span<const float> scales) {
+  LLMIR_RETURN_IF_ERROR(checkScales(side, layers, scales));
+  std::vector<float> &known = side == CacheSide::Keys ? keyScales_ : valueScales_;
+  uint32_t granularity =
+      side == CacheSide::Keys ? layout_.key_scale_granularity : layout_.value_scale_granularity;
+  if (granularity == LLMIR_SCALE_TENSOR)
+    std::fill(known.begin(), known.end(), scales[0]);
+  else
+    std::copy(scales.begin(), scales.end(),
+              known.begin() + static_cast<std::ptrdiff_t>(layers.first * layout_.num_kv_heads));
   return Status::ok();
+}
+
+Status PagedKVCache::setConstantScales(std::span<const float> keys, std::span<const float> values) {
+  LLMIR_RETURN_IF_ERROR(status_);
+  LayerRange all{0, layout_.num_layers};
+  LLMIR_RETURN_IF_ERROR(checkScales(CacheSide::Keys, all, keys));
+  LLMIR_RETURN_IF_ERROR(checkScales(CacheSide::Values, all, values));
+  LLMIR_RETURN_IF_ERROR(setConstantScales(CacheSide::Keys, all, keys));
+  return setConstantScales(CacheSide::Values, all, values);
 }
 
 Status PagedKVCache::checkConstantScales() const {

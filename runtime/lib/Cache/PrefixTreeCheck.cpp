@@ -51,6 +51,8 @@ Status PrefixTree::State::checkNode(NodeIndex node) const {
     return internalError(name + " has another place in the queue than its last use says");
   if (options.store && pageQueue.contains(node) != mayLosePage(node))
     return internalError(name + " and the queue of pages disagree");
+  if (pageQueue.contains(node) && pageQueue.key(node) != PageRank{!it.isInMemory(), it.lastUse})
+    return internalError(name + " has another place in the queue of pages than its last use says");
   if (!it.isInMemory() && nodes.links(node).page < 0)
     return internalError(name + " is neither in memory nor in the store");
   if (it.isInMemory() && !cache.pool().isLive(it.block))

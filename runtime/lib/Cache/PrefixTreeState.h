@@ -84,7 +84,11 @@ private:
   }
   Status checkOptions() const;
   void prefetch(std::span<const PrefixKey> keys) const;
-  void use(NodeIndex node) { nodes[node].lastUse = useCount_; }
+  void use(NodeIndex node) {
+    nodes[node].lastUse = useCount_;
+    if (!pageQueue.empty() && pageQueue.contains(node))
+      requeue(node);
+  }
   PrefixMatch finishMatch(NodeIndex last, std::span<const int32_t> tokens);
   NodeIndex store(NodeIndex parent, const PrefixKey &key, std::span<const int32_t> tokens,
                   BlockId block);

@@ -110,9 +110,8 @@ public:
   /// not negative (all equal for granularity tensor); empty for a side without. They can be given
   /// once: what is stored was made with them. FailedPrecondition for a second, different time.
   Status setConstantScales(std::span<const float> keys, std::span<const float> values);
-  /// The same for some layers, [layers of the range, KV heads]; for granularity head.
-  Status setConstantScales(std::span<const float> keys, std::span<const float> values,
-                           LayerRange layers);
+  /// The same for some layers of one side, [layers of the range, KV heads].
+  Status setConstantScales(CacheSide side, LayerRange layers, std::span<const float> scales);
   /// The constants of keys and of values, [layers, KV heads], NaN where not given yet; empty for a
   /// side without.
   std::span<const float> constantKeyScales() const { return keyScales_; }
@@ -237,6 +236,7 @@ private:
     size_t operator()(SequenceId id) const { return static_cast<uint32_t>(id); }
   };
 
+  Status checkScales(CacheSide side, LayerRange layers, std::span<const float> scales) const;
   /// Constants that a side of that granularity has in so many layers.
   size_t numConstants(uint32_t granularity, int64_t layers) const;
   Status initialize(const CacheParameters &parameters, std::optional<int64_t> numBlocks);

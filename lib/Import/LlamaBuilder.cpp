@@ -245,7 +245,8 @@ FailureOr<Value> LlamaBuilder::buildAttention(int64_t layer, Value input) {
   auto rope = RopeOp::create(builder, model.location(prefix + "rotated"),
                              TypeRange{query->getType(), key->getType()}, ValueRange{*query, *key},
                              model.getPositions(), APFloat(static_cast<float>(config.ropeTheta)),
-                             config.rotaryDim, RopeStyle::Interleaved, frequencyFactors);
+                             config.rotaryDim, RopeStyle::Interleaved, frequencyFactors,
+                             /*scaling=*/RopeScalingAttr());
   auto store = StoreKVOp::create(builder, model.location(prefix + "cache"), cache.getType(), cache,
                                  rope.getOutputs()[1], *value, model.getSlots(),
                                  /*layer_index=*/Value(), layer);

@@ -1,63 +1,13 @@
-// CacheDump: taking a record of a live cache or of a checkpoint, and counting.
+// CacheDump: counting, and the record of a checkpoint. That of a live pool is in LiveCacheDump.cpp:
+// a program that only reads files needs no prefix tree.
 
-#include "llmir/Cache/CacheDump.h"
+#include "CacheDumpParts.h"
 
-#include <algorithm>
-#include <unordered_map>
 #include <utility>
 
 namespace llmir {
 
 namespace {
-
-CacheDump::Layout describeLayout(const llmir_cache_layout &layout) {
-  CacheDump::Layout result;
-  result.keyType = elementTypeName(layout.key_type);
-  result.valueType = elementTypeName(layout.value_type);
-  result.numLayers = layout.num_layers;
-  result.numKVHeads = layout.num_kv_heads;
-  result.keyHeadDim = layout.key_head_dim;
-  result.valueHeadDim = layout.value_head_dim;
-  result.blockSize = layout.block_size;
-  result.maxSeqLen = layout.max_seq_len;
-  result.blockBytes = layout.block_stride;
-  return result;
-}
-
-/// Enters a sequence into the blocks that it names.
-void addSequence(CacheDump &dump, CacheDump::Sequence sequence) {
-  for (int32_t block : sequence.blocks) {
-    std::vector<int32_t> &ids = dump.blocks[static_cast<size_t>(block)].sequences;
-    if (ids.empty() || ids.back() != sequence.id)
-      ids.push_back(sequence.id);
-  }
-  dump.sequences.push_back(std::move(sequence));
-}
-
-void addTree(CacheDump &dump, const PrefixTree &tree) {
-  std::unordered_map<PrefixKey, int64_t, PrefixKeyHash> numbers;
-  tree.visit([&](const PrefixBlockView &view) {
-    CacheDump::TreeNode node;
-    node.key = toString(view.key);
-    if (auto parent = numbers.find(view.parent); parent != numbers.end())
-      node.parent = parent->second;
-    node.tokens = static_cast<int64_t>(view.tokens.size());
-    if (view.block) {
-      node.block = view.block->index;
-      dump.blocks[static_cast<size_t>(view.block->index)].isInTree = true;
-    }
-    node.priority = view.priority;
-    node.pins = view.pins;
-    node.lastUse = view.lastUse;
-    numbers.emplace(view.key, static_cast<int64_t>(dump.tree.size()));
-    dump.tree.push_back(std::move(node));
-  });
-  const PrefixTreeStatistics &statistics = tree.statistics();
-  dump.statistics = CacheDump::Statistics{statistics.matches,       statistics.tokensAsked,
-                                          statistics.tokensMatched, statistics.blocksInserted,
-                                          statistics.blocksEvicted, statistics.pagesWritten,
-                                          statistics.pagesRead};
-}
 
 std::string toHex(std::span<const uint8_t> bytes) {
   constexpr const char *digits = "0123456789abcdef";
@@ -71,36 +21,33 @@ std::string toHex(std::span<const uint8_t> bytes) {
 
 } // namespace
 
-StatusOr<CacheDump> dumpCache(const PagedKVCache &cache, const PrefixTree *tree) {
-  LLMIR_RETURN_IF_ERROR(cache.status());
-  CacheDump dump;
-  dump.source = "live pool";
-  dump.layout = describeLayout(cache.layout());
-  dump.blocks.resize(static_cast<size_t>(cache.pool().numBlocks()));
-  for (size_t i = 0; i < dump.blocks.size(); ++i)
-    dump.blocks[i].owners = cache.pool().useCount(static_cast<int32_t>(i));
-  int64_t order = 0;
-  for (int32_t block : cache.pool().freeBlocks())
-    dump.blocks[static_cast<size_t>(block)].freeOrder = order++;
-  for (SequenceId id : cache.sequenceIds()) {
-    StatusOr<int64_t> length = cache.length(id);
-    StatusOr<std::span<const BlockId>> blocks = cache.blocks(id);
-    if (!length || !blocks)
-      return length ? blocks.status() : length.status();
-    CacheDump::Sequence sequence{static_cast<int32_t>(id), *length, {}};
-    for (BlockId block : *blocks)
-      sequence.blocks.push_back(block.index);
-    addSequence(dump, std::move(sequence));
+CacheDump::Layout describeCacheLayout(const llmir_cache_layout &layout) {
+  CacheDump::Layout result;
+  result.keyType = elementTypeName(layout.key_type);
+  result.valueType = elementTypeName(layout.value_type);
+  result.numLayers = layout.num_layers;
+  result.numKVHeads = layout.num_kv_heads;
+  result.keyHeadDim = layout.key_head_dim;
+  result.valueHeadDim = layout.value_head_dim;
+  result.blockSize = layout.block_size;
+  result.maxSeqLen = layout.max_seq_len;
+  result.blockBytes = layout.block_stride;
+  return result;
+}
+
+void addToDump(CacheDump &dump, CacheDump::Sequence sequence) {
+  for (int32_t block : sequence.blocks) {
+    std::vector<int32_t> &ids = dump.blocks[static_cast<size_t>(block)].sequences;
+    if (ids.empty() || ids.back() != sequence.id)
+      ids.push_back(sequence.id);
   }
-  if (tree)
-    addTree(dump, *tree);
-  return dump;
+  dump.sequences.push_back(std::move(sequence));
 }
 
 CacheDump dumpCheckpoint(const CheckpointManifest &manifest) {
   CacheDump dump;
   dump.source = manifest.name;
-  dump.layout = describeLayout(manifest.layout);
+  dump.layout = describeCacheLayout(manifest.layout);
   if (manifest.layout.struct_size != sizeof manifest.layout)
     return dump; // Of another ABI: nothing else was checked when it was read.
   dump.blocks.resize(manifest.blocks.size());
@@ -108,7 +55,7 @@ CacheDump dumpCheckpoint(const CheckpointManifest &manifest) {
     CacheDump::Sequence sequence{static_cast<int32_t>(saved.id), saved.length, {}};
     for (uint32_t block : saved.blocks)
       sequence.blocks.push_back(static_cast<int32_t>(block));
-    addSequence(dump, std::move(sequence));
+    addToDump(dump, std::move(sequence));
   }
   for (const CheckpointTreeNode &saved : manifest.tree) {
     CacheDump::TreeNode node;

@@ -25,7 +25,7 @@ std::string sequenceColour(size_t number) {
   char text[32];
   std::snprintf(text, sizeof text, "hsl(%d,%d%%,%d%%)",
                 static_cast<int>(137.508 * static_cast<double>(number)) % 360,
-                number / 8 % 2 == 0 ? 65 : 40, 45 + static_cast<int>(number / 16 % 3) * 12);
+                number / 11 % 2 == 0 ? 65 : 45, 38 + static_cast<int>(number % 3) * 14);
   return text;
 }
 
@@ -196,12 +196,11 @@ private:
       Cell cell;
       const char *text;
     };
-    const Mark marks[] = {
-        {{"#9bb8f0", "", "", false, false}, "a sequence's own (colours below)"},
-        {{"#9bb8f0", "#f0b89b", "", true, false}, "shared: framed, two of its owners"},
-        {{treeColour, "", "", false, true}, "dot: in the prefix tree"},
-        {{"#f8f8f8", "", "", false, false}, "free: next to be handed out"},
-        {{"#b9b9b9", "", "", false, false}, "free: freed last"}};
+    const Mark marks[] = {{{"#9bb8f0", "", "", false, false}, "one sequence (see below)"},
+                          {{"#9bb8f0", "#f0b89b", "", true, false}, "shared; two of its owners"},
+                          {{treeColour, "", "", false, true}, "dot: in the prefix tree"},
+                          {{"#f8f8f8", "", "", false, false}, "free: next to be handed out"},
+                          {{"#b9b9b9", "", "", false, false}, "free: freed last"}};
     double x = margin;
     for (const Mark &mark : marks) {
       SvgWriter::Box box{x, y_ + 8, 16, 16};

@@ -117,8 +117,9 @@ protected:
       return;
     check();
     tree.reset();
-    if (cache->numSequences() == 0)
+    if (cache->numSequences() == 0) {
       EXPECT_EQ(cache->pool().numFree(), cache->pool().numBlocks());
+    }
   }
 
   /// Every count agrees, the pool's too.

@@ -28,8 +28,9 @@ protected:
   }
 
   void TearDown() override {
-    if (cache && cache->status())
+    if (cache && cache->status()) {
       EXPECT_TRUE(cache->checkInvariants().isOk()) << cache->checkInvariants().message();
+    }
   }
 
   static std::vector<float> dataOf(const Tokens &tokens) {
@@ -88,7 +89,8 @@ protected:
   };
   Snapshot snapshot(int32_t sequence) {
     Snapshot taken;
-    for (BlockId block : *cache->cache().blocks(SequenceId{sequence})) {
+    std::span<const BlockId> blocks = *cache->cache().blocks(SequenceId{sequence});
+    for (BlockId block : blocks) {
       taken.blocks.push_back(block);
       std::span<uint8_t> bytes = *cache->cache().blockBytes(block);
       taken.bytes.insert(taken.bytes.end(), bytes.begin(), bytes.end());
@@ -186,8 +188,9 @@ TEST_F(SpeculativeKVCacheTest, DrawsTheSameNumbersWhateverOthersDo) {
       int32_t other = branch(2), id = branch(1);
       ASSERT_TRUE(draft(2, other, {7, 8, 9}).isOk());
       ASSERT_TRUE(draft(1, id, {7, 8, 9}).isOk());
-      if (run == 1)
+      if (run == 1) {
         ASSERT_TRUE(cache->verifySpeculation(2, other, logs.data(), 3, result).isOk());
+      }
       ASSERT_TRUE(cache->verifySpeculation(1, id, logs.data(), 3, result).isOk());
       accepted[run].push_back(result.acceptedCount);
       ASSERT_TRUE(cache->rollbackSpeculation(1, id).isOk());
@@ -267,8 +270,9 @@ TEST_F(SpeculativeKVCacheTest, FollowsTheModelInARandomRun) {
     auto sequence = static_cast<int32_t>(random() % 4);
     Tokens &tokens = model[sequence];
     if (tokens.empty() || tokens.size() > 26) {
-      if (!tokens.empty())
+      if (!tokens.empty()) {
         ASSERT_TRUE(cache->freeSequence(sequence).isOk());
+      }
       tokens = {next++};
       append(sequence, tokens);
     }

@@ -58,7 +58,7 @@ private:
       }
       if (isa<gpu::LaunchFuncOp, gpu::AllocOp, gpu::DeallocOp, gpu::MemcpyOp, gpu::WaitOp>(op))
         return WalkResult::advance();
-      op->emitOpError("has no meaning on the CPU yet; expected gpu.launch_func, gpu.alloc, "
+      op->emitOpError("has no meaning on the CPU; expected gpu.launch_func, gpu.alloc, "
                       "gpu.dealloc or gpu.memcpy");
       return WalkResult::interrupt();
     });
@@ -78,7 +78,7 @@ private:
       for (Operation &op : *kernels.getBody()) {
         auto kernel = dyn_cast<gpu::GPUFuncOp>(op);
         if (!kernel || !kernel.isKernel())
-          return op.emitOpError("has no meaning on the CPU yet; expected kernels alone in a "
+          return op.emitOpError("has no meaning on the CPU; expected kernels alone in a "
                                 "gpu.module");
         auto function = convertKernel(kernel, module, runtime, types, options);
         if (failed(function))

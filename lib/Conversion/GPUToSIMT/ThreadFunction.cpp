@@ -62,7 +62,7 @@ LogicalResult KernelConverter::checkOps() {
   WalkResult walked = kernel.walk([&](Operation *op) {
     if (op == kernel || !isa_and_nonnull<gpu::GPUDialect>(op->getDialect()) || hasMeaning(op))
       return WalkResult::advance();
-    op->emitOpError("has no meaning on the CPU yet; expected ids, sizes, barriers, shuffles and "
+    op->emitOpError("has no meaning on the CPU; expected ids, sizes, barriers, shuffles and "
                     "reductions");
     return WalkResult::interrupt();
   });

@@ -422,7 +422,7 @@ private:
         auto tensor = cast<RankedTensorType>(weight.getType());
         OpBuilder builder(weight);
         memref::GlobalOp::create(builder, weight.getLoc(), weight.getSymName(),
-                                 builder.getStringAttr("private"),
+                                 /*sym_visibility=*/StringAttr(),
                                  MemRefType::get(tensor.getShape(), tensor.getElementType()),
                                  /*initial_value=*/Attribute(), /*constant=*/false,
                                  /*alignment=*/IntegerAttr());

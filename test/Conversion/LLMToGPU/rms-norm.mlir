@@ -1,7 +1,7 @@
 // A norm outside a step: its weight is an external global of its name.
 // RUN: llmir-opt %s --convert-llm-to-gpu --cse | FileCheck %s
 
-// CHECK: memref.global "private" @attn_norm : memref<576xf32>{{$}}
+// CHECK: memref.global @attn_norm : memref<576xf32>{{$}}
 llm.weight @attn_norm : tensor<576xf32>
 
 // CHECK-LABEL: func.func @norm(%{{.*}}: memref<?x576xf32>) -> memref<?x576xf32>

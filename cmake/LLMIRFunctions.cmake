@@ -6,6 +6,10 @@ target_compile_options(llmir_options INTERFACE -Wall -Wextra)
 if(LLMIR_WARNINGS_AS_ERRORS)
   target_compile_options(llmir_options INTERFACE -Werror)
 endif()
+if(LLMIR_ENABLE_FUZZERS)
+  target_compile_options(llmir_options INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(llmir_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 if(LLMIR_SANITIZE)
   target_compile_options(llmir_options INTERFACE
     -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
@@ -52,4 +56,34 @@ function(llmir_add_unittest name)
   target_link_libraries(${name} PRIVATE ${ARG_LINK} llmir_options GTest::gmock GTest::gtest_main)
   add_dependencies(LLMIRUnitTests ${name})
   add_test(NAME ${name} COMMAND ${name})
+endfunction()
+
+# llmir_add_example(<name> LINK <target>... [LAUNCHER <word>...])
+# The program <name>.cpp in <build>/examples. The test `example-<name>` and the GoogleTest program
+# LLMIRExampleTests run it without arguments, by LAUNCHER if given, in a folder of its own that is
+# gone afterwards; it must print something and exit with 0. Call it from examples/CMakeLists.txt.
+function(llmir_add_example name)
+  cmake_parse_arguments(ARG "" "" "LINK;LAUNCHER" ${ARGN})
+  add_executable(${name} ${name}.cpp)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/examples)
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} llmir_options)
+  # The seed's lines, which examples repeat as they are, ignore what calls return (g++ and clang++
+  # name that warning differently). Options of a source follow those of llmir_options.
+  set_source_files_properties(${name}.cpp PROPERTIES
+    COMPILE_OPTIONS "-Wno-unused-result;-Wno-unused-value")
+  add_test(NAME example-${name} COMMAND ${ARG_LAUNCHER} $<TARGET_FILE:${name}>)
+  string(JOIN " " command ${ARG_LAUNCHER} "'${CMAKE_BINARY_DIR}/examples/${name}'")
+  set_property(GLOBAL APPEND PROPERTY LLMIR_EXAMPLES ${name})
+  set_property(GLOBAL APPEND_STRING PROPERTY LLMIR_EXAMPLE_COMMANDS "${name} ${command}\n")
+endfunction()
+
+# llmir_add_benchmark(<name> LINK <target>...)
+# The program <name>.cpp in <build>/benchmarks: prints ratios against a limit or a peer measured in
+# the same run. Built with everything else, run by hand: no test asserts a time.
+function(llmir_add_benchmark name)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  add_executable(${name} ${name}.cpp)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/benchmarks)
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} llmir_options)
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/benchmarks)
 endfunction()

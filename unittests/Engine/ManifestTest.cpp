@@ -34,6 +34,20 @@ TEST(ManifestTest, ReadsWhatItWrites) {
   EXPECT_EQ(read->workspace.bytes(2, 3, 1, 4), 10 + 200 + 21 + 5 + 12);
 }
 
+TEST(ManifestTest, KnowsItsRank) {
+  Manifest written = llmir::testing::makeManifest(128);
+  EXPECT_FALSE(Json::parse(formatManifest(written)).contains("world"));
+  written.rank = 1;
+  written.worldSize = 2;
+  StatusOr<Manifest> read = parseManifest(formatManifest(written));
+  ASSERT_TRUE(read.isOk()) << read.status().message();
+  EXPECT_EQ(read->rank, 1);
+  EXPECT_EQ(read->worldSize, 2);
+  Json json = goodJson();
+  json["world"] = {{"rank", 2}, {"size", 2}};
+  EXPECT_EQ(messageOf(json), "expected 'world.rank' to be below 'world.size', but got 2 of 2");
+}
+
 TEST(ManifestTest, ReadsEveryFieldOfACache) {
   Manifest written = llmir::testing::makeManifest(128);
   written.caches.push_back({.keyType = ElementType::I8,

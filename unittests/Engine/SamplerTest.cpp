@@ -2,7 +2,7 @@
 
 #include "llmir/Engine/Sampler.h"
 
-#include "llmir/Engine/RandomStream.h"
+#include "llmir/Base/RandomStream.h"
 
 #include <cmath>
 #include <gtest/gtest.h>

@@ -253,7 +253,7 @@ struct PagedAttentionConversion : OpConversionPattern<PagedAttentionOp> {
                                ValueRange{b.index(0), b.index(1), queryRows, pool, c.flatten(table),
                                           c.dim(table, 1), lengths, cuLengths, sequences,
                                           c.layerOf(operands.getLayerIndex(), op.getLayer()),
-                                          scratch, outputRows});
+                                          scratch, scratch, outputRows});
         },
         [&] { c.fillWithZero(output); });
     rewriter.replaceOp(op, output);

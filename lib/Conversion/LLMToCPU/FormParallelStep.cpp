@@ -64,10 +64,11 @@ private:
       return builder.getNamedAttr(name, builder.getI64IntegerAttr(bytes));
     };
     module->setAttr("llm.workspace",
-                    builder.getDictionaryAttr(
-                        {entry("fixed", 0), entry("per_token", plan->workspace.perToken),
-                         entry("per_sequence", 0), entry("per_row", plan->workspace.perRow),
-                         entry("per_worker", plan->workspace.perWorker)}));
+                    builder.getDictionaryAttr({entry("fixed", plan->workspace.fixed),
+                                               entry("per_token", plan->workspace.perToken),
+                                               entry("per_sequence", 0),
+                                               entry("per_row", plan->workspace.perRow),
+                                               entry("per_worker", plan->workspace.perWorker)}));
     module->setAttr("llm.bytes_per_token", builder.getI64IntegerAttr(planner.bytesPerToken()));
     return success();
   }

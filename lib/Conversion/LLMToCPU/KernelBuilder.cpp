@@ -158,11 +158,20 @@ Value KernelBuilder::exp(Value x) {
   return mul(p, arith::BitcastOp::create(*this, x.getType(), exponent));
 }
 
+Value KernelBuilder::tanh(Value x) {
+  int64_t lanes = lanesOf(x);
+  Value one = splatF32(1.0, lanes);
+  Value exponential = exp(add(x, x));
+  return sub(one, div(splatF32(2.0, lanes), add(exponential, one)));
+}
+
 Value KernelBuilder::silu(Value x) {
   int64_t lanes = lanesOf(x);
   Value negated = arith::NegFOp::create(*this, x);
   return div(x, add(splatF32(1.0, lanes), exp(negated)));
 }
+
+Value KernelBuilder::firstLane(Value vector) { return vector::ExtractOp::create(*this, vector, 0); }
 
 Value KernelBuilder::slice(Value vector, int64_t from, int64_t count) {
   if (count == lanesOf(vector))

@@ -58,11 +58,14 @@ public:
   /// exp of an f32 vector, to 2 units in the last place on [-87, 88]; clamped outside. exp(0) is
   /// exactly 1. Range reduction by ln 2 and the degree-5 polynomial of Cephes' expf.
   Value exp(Value vector);
+  /// tanh of an f32 vector, from exp: to 2e-7, absolutely.
+  Value tanh(Value vector);
   /// silu(x) = x / (1 + exp(-x)).
   Value silu(Value vector);
   /// Sum and maximum over the lanes by halving: an order that depends on the lane count alone.
   Value sumLanes(Value vector);
   Value maxLanes(Value vector);
+  Value firstLane(Value vector);
   /// Lanes [from, from + count) of a vector.
   Value slice(Value vector, int64_t from, int64_t count);
   Value bitcast(Value vector, VectorType type);

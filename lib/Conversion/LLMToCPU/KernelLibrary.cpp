@@ -3,6 +3,7 @@
 #include "KernelLibrary.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMAttrs.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 namespace mlir::llm {
 
@@ -37,6 +38,24 @@ func::FuncOp KernelLibrary::getOrCreate(StringRef name, TypeRange argumentTypes,
   body(kernel, block->getArguments());
   func::ReturnOp::create(kernel);
   return function;
+}
+
+std::string KernelLibrary::getOrCreateConstant(StringRef name, ArrayRef<float> numbers) {
+  for (const auto &[known, symbol] : constants)
+    if (ArrayRef(known) == numbers)
+      return symbol;
+  std::string symbol = name.str() + "_" + std::to_string(constants.size());
+  OpBuilder builder(context());
+  builder.setInsertionPointToStart(module.getBody());
+  auto size = static_cast<int64_t>(numbers.size());
+  Type element = builder.getF32Type();
+  auto global = memref::GlobalOp::create(
+      builder, module.getLoc(), symbol, builder.getStringAttr("private"),
+      MemRefType::get({size}, element),
+      DenseElementsAttr::get(RankedTensorType::get({size}, element), numbers), /*constant=*/true,
+      /*alignment=*/IntegerAttr());
+  constants.emplace_back(numbers.vec(), global.getSymName().str());
+  return symbol;
 }
 
 MemRefType KernelLibrary::bytesType() const { return vectorType(IntegerType::get(context(), 8)); }

@@ -12,6 +12,9 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringMap.h"
 
+#include <string>
+#include <vector>
+
 namespace mlir::llm {
 
 class KernelLibrary {
@@ -28,6 +31,9 @@ public:
   /// `body` when it is new. Functions of one name and different types get a number.
   func::FuncOp getOrCreate(StringRef name, TypeRange argumentTypes, Body body);
 
+  /// The name of a constant memref.global with these numbers.
+  std::string getOrCreateConstant(StringRef name, ArrayRef<float> numbers);
+
   /// Types of common arguments.
   Type indexType() const { return IndexType::get(context()); }
   MemRefType bytesType() const;              ///< memref<?xi8>
@@ -42,6 +48,7 @@ private:
   CPUTarget cpu;
   MLIRContext *mlirContext;
   llvm::StringMap<func::FuncOp> functions;
+  std::vector<std::pair<std::vector<float>, std::string>> constants;
   llvm::StringMap<int> names;
 };
 

@@ -13,6 +13,7 @@
 #include "llmir/Support/PackedLayout.h"
 
 #include <optional>
+#include <string>
 
 namespace mlir::llm {
 
@@ -88,32 +89,59 @@ struct RopeKernel {
 };
 func::FuncOp getKernel(KernelLibrary &library, const RopeKernel &kernel);
 
+/// What a kernel over a cache takes for its constant scales: memref<?xf32> [layers x KV heads] for
+/// the keys, then for the values, where their granularity is tensor or head.
+SmallVector<Type> scaleArguments(KernelLibrary &library, const llmir_cache_layout &layout);
+
 /// Writes keys and values into their slots; negative slots are skipped. Arguments: keys rows,
-/// values rows, cache base memref<?xi8>, slots memref<?xi32>, layer (index).
+/// values rows, cache base memref<?xi8>, slots memref<?xi32>, layer (index), scaleArguments.
 struct StoreKVKernel {
   llmir_cache_layout layout;
   MemRefType keys, values;
 };
 func::FuncOp getKernel(KernelLibrary &library, const StoreKVKernel &kernel);
 
-/// Causal attention over a paged cache. Tiles are (sequence, chunk of tokens, KV head), in that
-/// order; `end` is the stride: a worker computes the tiles begin, begin + end, … Arguments: query
-/// rows, cache base memref<?xi8>, block table memref<?xi32>, entries of a table row (index),
-/// context lengths memref<?xi32>, cumulative lengths memref<?xi32>, number of sequences (index),
-/// layer (index), scratch memref<?xf32> of `scratchElements`, output rows.
+/// Causal attention over a paged cache. Instead of a range of tiles it takes (worker, workers) and
+/// finds its tasks itself. Arguments: query rows, cache base memref<?xi8>, block table
+/// memref<?xi32>, entries of a table row (index), context lengths memref<?xi32>, cumulative lengths
+/// memref<?xi32>, number of sequences (index), layer (index), scratch memref<?xf32> of
+/// `scratchElements`, partial states memref<?xf32> of `partialElements` that all workers share (not
+/// used by a single worker), output rows, scaleArguments, [sink logits memref<?xf32> of the query
+/// heads], [tree mask memref<?xi64>: llmir_step_args.tree_mask].
 ///
-/// One key partition (a block) and one order of rescaling for every number of tokens.
+/// One key partition (key tiles in splits, counted from position 0), one order of rescaling and one
+/// merge for every number of tokens and workers.
 struct AttentionKernel {
   llmir_cache_layout layout;
   int64_t heads;
   double scale;
   MemRefType query, output;
+  double softCap = 0; ///< Scores become softCap * tanh(score / softCap); 0: they do not.
+  SmallVector<float> alibiSlopes = {}; ///< Of the query heads, or none.
+  bool sinkLogits = false;
+  bool treeMask = false;
+
   int64_t groupSize() const { return heads / layout.num_kv_heads; }
-  /// Tokens of one tile when a sequence has that many left.
-  int64_t tileTokens() const;
+  std::string name() const;
+  /// Tokens of one task when a sequence has that many left.
+  int64_t taskTokens() const;
+  /// Keys that one softmax covers, and keys of a split.
+  int64_t tileKeys() const;
+  int64_t splitKeys() const;
   int64_t scratchElements() const;
+  /// States of splits that a step may have at a time, and their elements.
+  int64_t partialStates() const;
+  int64_t partialElements() const;
 };
 func::FuncOp getKernel(KernelLibrary &library, const AttentionKernel &kernel);
+
+/// Merges the states of split sequences and writes their outputs, behind a barrier; does nothing
+/// where none is split. Arguments as above.
+func::FuncOp getMergeKernel(KernelLibrary &library, const AttentionKernel &kernel);
+
+/// Sequences may be split when they have fewer (sequence, KV head) pairs than this times the
+/// workers.
+inline constexpr int64_t kSplitTasksPerWorker = 4;
 
 /// Elementwise ops of rows that no matrix op took in. Arguments: left rows, right rows, output
 /// rows.

@@ -3,6 +3,7 @@
 
 #include "StepEmitter.h"
 
+#include "Kernels.h"
 #include "RuntimeCalls.h"
 
 #include "llmir/ABI.h"
@@ -96,7 +97,30 @@ void StepEmitter::emitArguments() {
   Value scratchAt = b.add(privateArea, b.index(plan.scratchOffset));
   scratch = memref::ViewOp::create(b, library.vectorType(b.getF32Type()), workspace, scratchAt,
                                    ValueRange{b.index(plan.scratchElements)});
+  emitPartials(shared);
   emitCaches();
+}
+
+/// The partial states of attention, and whether a sequence may be split in this step: which is the
+/// same for all workers.
+void StepEmitter::emitPartials(Value shared) {
+  Value at = b.add(shared, b.mul(workers, b.index(plan.workspace.perWorker)));
+  partials = memref::ViewOp::create(b, library.vectorType(b.getF32Type()), workspace, at,
+                                    ValueRange{b.index(plan.partialElements)});
+  if (plan.splitKeys == 0)
+    return;
+  Value longest = b.loop(b.index(0), sequenceCount, 1, b.index(0),
+                         [&](Value sequence, ValueRange carried) -> SmallVector<Value> {
+                           Value context = b.toIndex(b.load(contextLengths, sequence));
+                           return {b.maximum(carried[0], context)};
+                         })
+                      .front();
+  Value isLong = b.compare(arith::CmpIPredicate::ugt, longest, b.index(plan.splitKeys));
+  Value tasks = b.mul(sequenceCount, b.index(plan.splitHeads));
+  Value isFew =
+      b.compare(arith::CmpIPredicate::ult, tasks, b.mul(workers, b.index(kSplitTasksPerWorker)));
+  Value several = b.compare(arith::CmpIPredicate::ugt, workers, b.index(1));
+  mayBeSplit = arith::AndIOp::create(b, isLong, arith::AndIOp::create(b, isFew, several));
 }
 
 void StepEmitter::emitCaches() {
@@ -123,6 +147,11 @@ void StepEmitter::emitCaches() {
         emitMemRefAt(b, load(offsetof(llmir_cache_view, slots), pointer), ints, tokenCount);
     inputs.table = emitMemRefAt(b, load(offsetof(llmir_cache_view, table), pointer), ints, anySize);
     inputs.tableStride = b.toIndex(load(offsetof(llmir_cache_view, table_stride), b.getI64Type()));
+    MemRefType floats = library.vectorType(b.getF32Type());
+    inputs.keyScales =
+        emitMemRefAt(b, load(offsetof(llmir_cache_view, key_scales), pointer), floats, anySize);
+    inputs.valueScales =
+        emitMemRefAt(b, load(offsetof(llmir_cache_view, value_scales), pointer), floats, anySize);
     caches.push_back(inputs);
   }
 }
@@ -152,6 +181,8 @@ Value StepEmitter::getInput(const InputOperand &input) {
     return weights;
   case StepInput::Scratch:
     return scratch;
+  case StepInput::Partials:
+    return partials;
   case StepInput::NumTokens:
     return tokenCount;
   case StepInput::NumRows:
@@ -166,6 +197,10 @@ Value StepEmitter::getInput(const InputOperand &input) {
     return caches[input.cache].table;
   case StepInput::TableStride:
     return caches[input.cache].tableStride;
+  case StepInput::KeyScales:
+    return caches[input.cache].keyScales;
+  case StepInput::ValueScales:
+    return caches[input.cache].valueScales;
   }
   llvm_unreachable("unknown step input");
 }
@@ -278,6 +313,8 @@ void StepEmitter::emitBarrier(Barrier barrier) {
     return b.ifThen(negate(isSmallTokens), wait);
   case Barrier::LargeRows:
     return b.ifThen(negate(isSmallRows), wait);
+  case Barrier::Splits:
+    return b.ifThen(mayBeSplit, wait);
   }
 }
 

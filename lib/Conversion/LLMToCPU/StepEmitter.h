@@ -24,6 +24,7 @@ private:
   Value loadCount(int64_t offset);
   Value loadInts(int64_t offset, Value size);
   void emitArguments();
+  void emitPartials(Value shared);
   void emitCaches();
   void emitABIVersion();
 
@@ -48,11 +49,11 @@ private:
   Operation *entryEnd = nullptr; ///< Operand views go before it, outside of loops.
 
   struct CacheInputs {
-    Value base, slots, table, tableStride;
+    Value base, slots, table, tableStride, keyScales, valueScales;
   };
   Value args, workerInt, worker, workers, tokenCount, sequenceCount, rowCount;
   Value tokens, positions, cuLengths, contextLengths, rows, logits, weights, workspace, privateArea,
-      scratch, barrierFunction, team, isSmallTokens, isSmallRows;
+      scratch, partials, barrierFunction, team, isSmallTokens, isSmallRows, mayBeSplit;
   SmallVector<CacheInputs> caches;
   std::map<std::tuple<int, int64_t, int64_t, int64_t, const void *>, Value> views;
   int64_t loops = 0;

@@ -10,6 +10,8 @@ namespace mlir::llm {
 /// own buffer, so nobody waits for it, but reads what others wrote; calls over tokens hand each
 /// token to the same worker.
 static Barrier barrierBetween(const PlanCall &first, const PlanCall &second) {
+  if (second.merges)
+    return Barrier::Splits;
   if (first.redundant)
     return first.partition == Partition::Rows ? Barrier::LargeRows : Barrier::LargeTokens;
   if (first.partition == Partition::Tokens && second.partition == Partition::Tokens)
@@ -25,7 +27,7 @@ void StepPlan::placeBarriers() {
 /// Whether two calls are the same but for constants.
 static bool isSameCall(const PlanCall &a, const PlanCall &b) {
   if (a.function != b.function || a.partition != b.partition || a.tiles != b.tiles ||
-      a.redundant != b.redundant || a.barrierAfter != b.barrierAfter ||
+      a.redundant != b.redundant || a.merges != b.merges || a.barrierAfter != b.barrierAfter ||
       a.operands.size() != b.operands.size())
     return false;
   for (auto [left, right] : llvm::zip_equal(a.operands, b.operands)) {

@@ -48,18 +48,21 @@ enum class StepInput : uint8_t {
   Rows,
   Logits,
   Weights,
-  Scratch, ///< memref<?xf32> in the worker's private area.
+  Scratch,  ///< memref<?xf32> in the worker's private area.
+  Partials, ///< memref<?xf32> in the fixed area.
   NumTokens,
   NumRows,
   NumSequences,
   CacheBase,
   Slots,
   Table,
-  TableStride
+  TableStride,
+  KeyScales,
+  ValueScales
 };
 struct InputOperand {
   StepInput input;
-  int64_t cache = 0; ///< Of CacheBase, Slots, Table and TableStride.
+  int64_t cache = 0; ///< Of CacheBase and what follows it.
   MemRefType type;   ///< Of Logits.
   bool operator==(const InputOperand &) const = default;
 };
@@ -80,7 +83,8 @@ enum class Barrier : uint8_t {
   Always,
   SmallTokens, ///< When the tokens are at most kSmallBatch.
   LargeTokens,
-  LargeRows
+  LargeRows,
+  Splits ///< When the attention of a sequence may be split.
 };
 
 struct PlanCall {
@@ -88,6 +92,7 @@ struct PlanCall {
   Partition partition = Partition::Tokens;
   int64_t tiles = 0;      ///< Of Panels.
   bool redundant = false; ///< In small batches every worker computes all tiles for itself.
+  bool merges = false;    ///< Reads what split tasks of the call before wrote, and nothing else.
   SmallVector<PlanOperand> operands;
   Barrier barrierAfter = Barrier::Never;
 };
@@ -102,6 +107,7 @@ struct PlanSegment {
 
 /// Bytes of workspace: those of llmir_step_args' memory contract.
 struct WorkspaceSize {
+  int64_t fixed = 0;
   int64_t perToken = 0;
   int64_t perRow = 0;
   int64_t perWorker = 0;
@@ -112,6 +118,11 @@ struct StepPlan {
   WorkspaceSize workspace;
   int64_t scratchOffset = 0; ///< Of StepInput::Scratch in the private area.
   int64_t scratchElements = 0;
+  int64_t partialElements = 0; ///< Of StepInput::Partials, behind the workers' private areas.
+  /// The attention with the shortest splits and the fewest KV heads decides when sequences may be
+  /// split; 0: none is.
+  int64_t splitKeys = 0;
+  int64_t splitHeads = 0;
 
   /// Sets `barrierAfter` of every call from its neighbour.
   void placeBarriers();

@@ -3,6 +3,8 @@
 
 #include "StepPlanner.h"
 
+#include "CacheElements.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -163,7 +165,8 @@ FailureOr<StepPlan> StepPlanner::plan() {
   result.placeBarriers();
   int64_t scratchBytes = (result.scratchElements * 4 + 63) / 64 * 64;
   result.scratchOffset = privateBytes;
-  result.workspace = {tokenArea.highWater(), rowArea.highWater(), privateBytes + scratchBytes};
+  result.workspace = {result.partialElements * 4, tokenArea.highWater(), rowArea.highWater(),
+                      privateBytes + scratchBytes};
   return std::move(result);
 }
 
@@ -231,10 +234,18 @@ LogicalResult StepPlanner::plan(StoreKVOp op) {
   caches[op.getNewCache()] = *cache;
   StoreKVKernel kernel{cast<PagedKVCacheType>(op.getCache().getType()).getLayout(),
                        keys->operand.type, values->operand.type};
-  addCall(getKernel(library, kernel), Partition::Tokens,
-          {keys->operand, values->operand, InputOperand{StepInput::CacheBase, *cache, {}}, *slots,
-           *layer});
+  PlanCall &call = addCall(getKernel(library, kernel), Partition::Tokens,
+                           {keys->operand, values->operand,
+                            InputOperand{StepInput::CacheBase, *cache, {}}, *slots, *layer});
+  addScales(call, kernel.layout, *cache);
   return success();
+}
+
+void StepPlanner::addScales(PlanCall &call, const llmir_cache_layout &layout, int64_t cache) {
+  if (CacheSide::keys(layout).hasConstantScale())
+    call.operands.push_back(InputOperand{StepInput::KeyScales, cache, {}});
+  if (CacheSide::values(layout).hasConstantScale())
+    call.operands.push_back(InputOperand{StepInput::ValueScales, cache, {}});
 }
 
 LogicalResult StepPlanner::plan(PagedAttentionOp op) {
@@ -254,11 +265,25 @@ LogicalResult StepPlanner::plan(PagedAttentionOp op) {
                          op.getNumHeads(), op.getScale().convertToDouble(), query->operand.type,
                          output.operand.type};
   result.scratchElements = std::max(result.scratchElements, kernel.scratchElements());
-  addCall(getKernel(library, kernel), Partition::RoundRobin,
-          {query->operand, InputOperand{StepInput::CacheBase, *cache, {}}, *table,
-           InputOperand{StepInput::TableStride, *cache, {}}, *lengths, *cuLengths,
-           InputOperand{StepInput::NumSequences, 0, {}}, *layer,
-           InputOperand{StepInput::Scratch, 0, {}}, output.operand});
+  PlanCall &call = addCall(getKernel(library, kernel), Partition::RoundRobin,
+                           {query->operand, InputOperand{StepInput::CacheBase, *cache, {}}, *table,
+                            InputOperand{StepInput::TableStride, *cache, {}}, *lengths, *cuLengths,
+                            InputOperand{StepInput::NumSequences, 0, {}}, *layer,
+                            InputOperand{StepInput::Scratch, 0, {}},
+                            InputOperand{StepInput::Partials, 0, {}}, output.operand});
+  addScales(call, kernel.layout, *cache);
+  if (kernel.partialStates() == 0)
+    return success();
+  result.partialElements = std::max(result.partialElements, kernel.partialElements());
+  auto least = [](int64_t &known, int64_t value) {
+    known = known ? std::min(known, value) : value;
+  };
+  least(result.splitKeys, kernel.splitKeys());
+  least(result.splitHeads, kernel.layout.num_kv_heads);
+  SmallVector<PlanOperand> operands = call.operands;
+  PlanCall &merge = addCall(getMergeKernel(library, kernel), Partition::RoundRobin, {});
+  merge.operands = std::move(operands);
+  merge.merges = true;
   return success();
 }
 

@@ -71,6 +71,7 @@ private:
   LogicalResult plan(RMSNormOp op);
   LogicalResult planElementwise(Operation *op, ElementwiseKind kind);
   LogicalResult plan(StoreKVOp op);
+  void addScales(PlanCall &call, const llmir_cache_layout &layout, int64_t cache);
   LogicalResult plan(PagedAttentionOp op);
   LogicalResult plan(RopeOp op);
   FailureOr<BufferOperand> getRopeTable(RopeOp op);

@@ -21,15 +21,6 @@ std::string describe(SequenceId sequence) {
 
 Status unknownSequence(SequenceId sequence) { return notFound("unknown " + describe(sequence)); }
 
-/// See the constructor: four full sequences, within a quarter of the memory, at least one sequence.
-int64_t defaultNumBlocks(const llmir_cache_layout &layout) {
-  int64_t memory = int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
-  int64_t perSequence = blocksForTokens(layout, layout.max_seq_len);
-  int64_t most = std::numeric_limits<int32_t>::max() / layout.block_size;
-  return std::min(
-      most, std::max(perSequence, std::min(4 * perSequence, memory / 4 / layout.block_stride)));
-}
-
 CacheParameters sameForKeysAndValues(int64_t numLayers, int64_t numHeads, int64_t headDim,
                                      int64_t blockSize, int64_t maxSeqLen, ElementType type) {
   CacheParameters parameters;
@@ -44,6 +35,13 @@ CacheParameters sameForKeysAndValues(int64_t numLayers, int64_t numHeads, int64_
 
 } // namespace
 
+int64_t defaultNumBlocks(const llmir_cache_layout &layout, int64_t blockBytes) {
+  int64_t memory = int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
+  int64_t perSequence = blocksForTokens(layout, layout.max_seq_len);
+  int64_t most = std::numeric_limits<int32_t>::max() / layout.block_size;
+  return std::min(most, std::max(perSequence, std::min(4 * perSequence, memory / 4 / blockBytes)));
+}
+
 PagedKVCache::PagedKVCache(int64_t numLayers, int64_t numHeads, int64_t headDim, int64_t blockSize,
                            int64_t maxSeqLen, ElementType elementType,
                            std::optional<int64_t> numBlocks)
@@ -51,7 +49,20 @@ PagedKVCache::PagedKVCache(int64_t numLayers, int64_t numHeads, int64_t headDim,
           sameForKeysAndValues(numLayers, numHeads, headDim, blockSize, maxSeqLen, elementType),
           numBlocks) {}
 
-PagedKVCache::PagedKVCache(const CacheParameters &parameters, std::optional<int64_t> numBlocks) {
+/// The type of arrays of a side that is stored as `storage`.
+static ElementType arrayTypeFor(ElementType storage) {
+  return isFloatArrayType(storage) ? storage : ElementType::F32;
+}
+
+PagedKVCache::PagedKVCache(const CacheParameters &parameters, std::optional<int64_t> numBlocks)
+    : keyElementType_(arrayTypeFor(parameters.keyType)),
+      valueElementType_(arrayTypeFor(parameters.valueType)) {
+  status_ = initialize(parameters, numBlocks).withContext("paged KV cache");
+}
+
+PagedKVCache::PagedKVCache(const CacheParameters &parameters, ElementType elementType,
+                           std::optional<int64_t> numBlocks)
+    : keyElementType_(elementType), valueElementType_(elementType) {
   status_ = initialize(parameters, numBlocks).withContext("paged KV cache");
 }
 
@@ -60,9 +71,17 @@ Status PagedKVCache::initialize(const CacheParameters &parameters,
   StatusOr<llmir_cache_layout> layout = makeCacheLayout(parameters);
   if (!layout)
     return layout.status();
+  if (!isFloatArrayType(keyElementType_) || !isFloatArrayType(valueElementType_))
+    return invalidArgument("expected the element type of arrays to be f32, f16 or bf16, but got " +
+                           elementTypeName(keyElementType_));
   layout_ = *layout;
+  float missing = std::numeric_limits<float>::quiet_NaN();
+  keyScales_.assign(numConstants(layout_.key_scale_granularity, layout_.num_layers), missing);
+  valueScales_.assign(numConstants(layout_.value_scale_granularity, layout_.num_layers), missing);
+  keyCodec_ = CacheCodec(layout_, CacheSide::Keys, keyElementType_);
+  valueCodec_ = CacheCodec(layout_, CacheSide::Values, valueElementType_);
 
-  int64_t count = numBlocks.value_or(defaultNumBlocks(layout_));
+  int64_t count = numBlocks.value_or(defaultNumBlocks(layout_, layout_.block_stride));
   // A slot is block * block_size + offset in 32 bits; the pool's size fits an int64.
   int64_t most = std::min(std::numeric_limits<int32_t>::max() / int64_t(layout_.block_size),
                           std::numeric_limits<int64_t>::max() / layout_.block_stride);
@@ -137,6 +156,20 @@ Status PagedKVCache::checkRequests(std::span<const AppendRequest> requests) {
   return pool_.checkFree(needed);
 }
 
+PagedKVCache::Sequence &PagedKVCache::addSequence(SequenceId id) {
+  auto found = sequences_.find(id);
+  if (found != sequences_.end())
+    return found->second;
+  if (endedSequences_.empty())
+    return sequences_[id];
+  SequenceMap::node_type node = std::move(endedSequences_.back());
+  endedSequences_.pop_back();
+  node.key() = id;
+  node.mapped().blocks.clear();
+  node.mapped().length = 0;
+  return sequences_.insert(std::move(node)).position->second;
+}
+
 Status PagedKVCache::unshareLastBlock(Sequence &sequence) {
   StatusOr<BlockId> copy = pool_.allocate();
   if (!copy)
@@ -173,7 +206,7 @@ Status PagedKVCache::reserve(std::span<const AppendRequest> requests, CacheStepT
   tables.slots.clear();
   size_t stride = 1;
   for (const AppendRequest &request : requests) {
-    Sequence &sequence = sequences_[request.sequence];
+    Sequence &sequence = addSequence(request.sequence);
     int64_t start = sequence.length;
     LLMIR_RETURN_IF_ERROR(extend(sequence, request.tokens));
     for (int64_t position = start; position < sequence.length; ++position) {
@@ -221,7 +254,7 @@ Status PagedKVCache::freeSequence(SequenceId id) {
   if (found == sequences_.end())
     return unknownSequence(id);
   releaseFrom(found->second, 0);
-  sequences_.erase(found);
+  endedSequences_.push_back(sequences_.extract(found));
   return status_;
 }
 
@@ -232,10 +265,11 @@ Status PagedKVCache::fork(SequenceId parent, SequenceId child) {
     return unknownSequence(parent);
   if (contains(child))
     return failedPrecondition("cannot fork into " + describe(child) + ": it exists");
-  Sequence copy = found->second;
-  for (BlockId block : copy.blocks)
+  // References to elements stay valid when others are added.
+  const Sequence &original = found->second;
+  for (BlockId block : original.blocks)
     LLMIR_RETURN_IF_ERROR(pool_.retain(block));
-  sequences_.emplace(child, std::move(copy));
+  addSequence(child) = original;
   return Status::ok();
 }
 

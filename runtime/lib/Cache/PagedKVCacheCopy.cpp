@@ -1,45 +1,16 @@
 // PagedKVCache::appendKV and lookupKV: keys and values between plain arrays and blocks, for callers
-// without compiled code. Elements are moved, never converted.
+// without compiled code. Tokens that lie side by side in a block move together; CacheCodec knows
+// how.
 
 #include "llmir/Cache/PagedKVCache.h"
 
 #include <algorithm>
 #include <cstring>
 #include <string>
-#include <vector>
 
 namespace llmir {
 
 namespace {
-
-template <typename T>
-void copyStrided(uint8_t *target, int64_t targetStride, const uint8_t *source, int64_t sourceStride,
-                 int64_t count) {
-  for (int64_t i = 0; i < count; ++i)
-    std::memcpy(target + i * targetStride, source + i * sourceStride, sizeof(T));
-}
-
-/// Moves `count` elements of 2 or 4 bytes.
-void copyElements(uint8_t *target, int64_t targetStride, const uint8_t *source,
-                  int64_t sourceStride, int64_t count, int64_t elementSize) {
-  if (elementSize == 2)
-    copyStrided<uint16_t>(target, targetStride, source, sourceStride, count);
-  else
-    copyStrided<uint32_t>(target, targetStride, source, sourceStride, count);
-}
-
-int64_t keySize(const llmir_cache_layout &layout) { return llmir_element_size(layout.key_type); }
-int64_t valueSize(const llmir_cache_layout &layout) {
-  return llmir_element_size(layout.value_type);
-}
-
-/// Bytes of one token's keys or values in a plain array: [KV heads, head dim].
-int64_t keyRow(const llmir_cache_layout &layout) {
-  return int64_t(layout.num_kv_heads) * layout.key_head_dim * keySize(layout);
-}
-int64_t valueRow(const llmir_cache_layout &layout) {
-  return int64_t(layout.num_kv_heads) * layout.value_head_dim * valueSize(layout);
-}
 
 Status checkArrays(bool present, int64_t batchSize, int64_t seqLen) {
   if (batchSize < 0 || seqLen < 0)
@@ -51,179 +22,210 @@ Status checkArrays(bool present, int64_t batchSize, int64_t seqLen) {
   return Status::ok();
 }
 
-/// One token's keys and values between a block and plain arrays.
-class TokenCopier {
-public:
-  TokenCopier(const llmir_cache_layout &layout, uint8_t *base) : layout_(layout), base_(base) {}
-
-  void write(const uint8_t *keys, const uint8_t *values, int64_t slot, int64_t layer) const {
-    int64_t ks = keySize(layout_), vs = valueSize(layout_);
-    for (int64_t head = 0; head < layout_.num_kv_heads; ++head) {
-      copyElements(keyAddress(slot, layer, head), layout_.key_channel_stride,
-                   keys + head * layout_.key_head_dim * ks, ks, layout_.key_head_dim, ks);
-      copyElements(valueAddress(slot, layer, head), layout_.value_channel_stride,
-                   values + head * layout_.value_head_dim * vs, vs, layout_.value_head_dim, vs);
-    }
-  }
-
-  void read(uint8_t *keys, uint8_t *values, int64_t slot, int64_t layer) const {
-    int64_t ks = keySize(layout_), vs = valueSize(layout_);
-    for (int64_t head = 0; head < layout_.num_kv_heads; ++head) {
-      copyElements(keys + head * layout_.key_head_dim * ks, ks, keyAddress(slot, layer, head),
-                   layout_.key_channel_stride, layout_.key_head_dim, ks);
-      copyElements(values + head * layout_.value_head_dim * vs, vs, valueAddress(slot, layer, head),
-                   layout_.value_channel_stride, layout_.value_head_dim, vs);
-    }
-  }
-
-private:
-  uint8_t *keyAddress(int64_t slot, int64_t layer, int64_t head) const {
-    return base_ +
-           keyOffset(layout_, slot / layout_.block_size, layer, head, slot % layout_.block_size);
-  }
-  uint8_t *valueAddress(int64_t slot, int64_t layer, int64_t head) const {
-    return base_ +
-           valueOffset(layout_, slot / layout_.block_size, layer, head, slot % layout_.block_size);
-  }
-
-  const llmir_cache_layout &layout_;
-  uint8_t *base_;
-};
-
-/// Writes [layers, slots, KV heads, head dim] and reports the slots' blocks.
-void writeTokens(const PagedKVCache &cache, const void *keyPtr, const void *valuePtr,
-                 std::span<const int32_t> slots, int64_t firstLayer, int64_t numLayers,
-                 int32_t *blockIndices) {
-  const llmir_cache_layout &layout = cache.layout();
-  TokenCopier copier(layout, cache.base());
-  auto *keys = static_cast<const uint8_t *>(keyPtr);
-  auto *values = static_cast<const uint8_t *>(valuePtr);
-  for (int64_t layer = firstLayer; layer < firstLayer + numLayers; ++layer)
-    for (int32_t slot : slots) {
-      copier.write(keys, values, slot, layer);
-      keys += keyRow(layout);
-      values += valueRow(layout);
-    }
-  if (blockIndices)
-    std::transform(slots.begin(), slots.end(), blockIndices,
-                   [&layout](int32_t slot) { return slot / layout.block_size; });
-}
-
-std::vector<AppendRequest> makeRequests(const int32_t *seqIds, int64_t batchSize, int64_t seqLen) {
-  std::vector<AppendRequest> requests;
-  for (int64_t b = 0; b < batchSize; ++b)
-    requests.push_back({SequenceId{seqIds[b]}, seqLen});
-  return requests;
+/// How many of `slots` from `begin` on lie side by side in one block.
+size_t runLength(std::span<const int32_t> slots, size_t begin, int32_t blockSize) {
+  size_t end = begin + 1;
+  while (end < slots.size() && slots[end] == slots[end - 1] + 1 && slots[end] % blockSize != 0)
+    ++end;
+  return end - begin;
 }
 
 } // namespace
 
-Status PagedKVCache::checkLayer(int64_t layer) const {
+Status PagedKVCache::checkLayers(LayerRange layers) const {
   LLMIR_RETURN_IF_ERROR(status_);
-  if (layer >= 0 && layer < layout_.num_layers)
+  if (layers.first >= 0 && layers.count >= 1 && layers.first < layout_.num_layers &&
+      layers.count <= layout_.num_layers - layers.first)
     return Status::ok();
-  return invalidArgument("expected a layer of 0 to " + std::to_string(layout_.num_layers - 1) +
-                         ", but got " + std::to_string(layer));
+  std::string range = layers.count == 1 ? "a layer" : "layers";
+  std::string got = std::to_string(layers.first);
+  if (layers.count != 1)
+    got = std::to_string(layers.count) + " from " + got + " on";
+  return invalidArgument("expected " + range + " of 0 to " +
+                         std::to_string(layout_.num_layers - 1) + ", but got " + got);
 }
 
 Status PagedKVCache::findLastSlots(SequenceId id, int64_t seqLen,
                                    std::vector<int32_t> &slots) const {
-  StatusOr<int64_t> length = this->length(id);
-  if (!length)
-    return length.status();
-  const std::vector<BlockId> &table = sequences_.at(id).blocks;
-  for (int64_t position = *length - seqLen; position < *length; ++position) {
-    StatusOr<int32_t> found = slot(id, position);
-    if (!found)
-      return found.status();
-    StatusOr<int32_t> owners =
-        pool_.useCount(table[static_cast<size_t>(position / layout_.block_size)]);
-    if (!owners || *owners != 1)
-      return failedPrecondition("cannot write position " + std::to_string(position) +
-                                " of sequence " + std::to_string(static_cast<int32_t>(id)) +
-                                ": a fork shares its block");
-    slots.push_back(*found);
+  auto found = sequences_.find(id);
+  std::string name = "sequence " + std::to_string(static_cast<int32_t>(id));
+  if (found == sequences_.end())
+    return notFound("unknown " + name);
+  const Sequence &sequence = found->second;
+  if (seqLen > sequence.length)
+    return invalidArgument("expected at most " + std::to_string(sequence.length) +
+                           " tokens to write in " + name + ", but got " + std::to_string(seqLen));
+  int64_t blockSize = layout_.block_size;
+  for (int64_t position = sequence.length - seqLen; position < sequence.length;) {
+    BlockId block = sequence.blocks[static_cast<size_t>(position / blockSize)];
+    if (StatusOr<int32_t> owners = pool_.useCount(block); !owners || *owners != 1)
+      return failedPrecondition("cannot write position " + std::to_string(position) + " of " +
+                                name + ": a fork shares its block");
+    int64_t end = std::min(sequence.length, (position / blockSize + 1) * blockSize);
+    for (; position < end; ++position)
+      slots.push_back(static_cast<int32_t>(block.index * blockSize + position % blockSize));
   }
+  return Status::ok();
+}
+
+/// Tokens of a block from `slot` on.
+StoredTokens PagedKVCache::storedTokens(int64_t slot, int64_t layer, int64_t head,
+                                        int64_t count) const {
+  return {base() + headOffset(layout_, slot / layout_.block_size, layer, head),
+          slot % layout_.block_size, count, 0};
+}
+
+/// Stores [layers of the range, slots, KV heads, head dim].
+void PagedKVCache::writeTokens(const uint8_t *keys, const uint8_t *values, LayerRange layers) {
+  const std::vector<int32_t> &slots = scratchTables_.slots;
+  int64_t numHeads = layout_.num_kv_heads;
+  int64_t keyBytes = keyCodec_.rowBytes(), valueBytes = valueCodec_.rowBytes();
+  for (int64_t layer = layers.first; layer < layers.first + layers.count; ++layer)
+    for (size_t begin = 0; begin < slots.size();) {
+      auto count = static_cast<int64_t>(runLength(slots, begin, layout_.block_size));
+      for (int64_t head = 0; head < numHeads; ++head) {
+        StoredTokens target = storedTokens(slots[begin], layer, head, count);
+        auto constant = static_cast<size_t>(layer * numHeads + head);
+        target.constantScale = keyScales_.empty() ? 0 : keyScales_[constant];
+        keyCodec_.encode(target, {keys + head * keyBytes, numHeads * keyBytes});
+        target.constantScale = valueScales_.empty() ? 0 : valueScales_[constant];
+        valueCodec_.encode(target, {values + head * valueBytes, numHeads * valueBytes});
+      }
+      keys += count * numHeads * keyBytes;
+      values += count * numHeads * valueBytes;
+      begin += static_cast<size_t>(count);
+    }
+}
+
+void PagedKVCache::copyBlocks(int32_t *blockIndices) const {
+  const std::vector<int32_t> &slots = scratchTables_.slots;
+  if (blockIndices)
+    std::transform(slots.begin(), slots.end(), blockIndices,
+                   [this](int32_t slot) { return slot / layout_.block_size; });
+}
+
+Status PagedKVCache::appendKV(const void *keyPtr, const void *valuePtr, int64_t batchSize,
+                              int64_t seqLen, const int32_t *seqIds, int32_t *blockIndices,
+                              LayerRange layers) {
+  if (layers.first != 0)
+    return writeKV(keyPtr, valuePtr, batchSize, seqLen, seqIds, blockIndices, layers);
+  LLMIR_RETURN_IF_ERROR(checkConstantScales(layers));
+  LLMIR_RETURN_IF_ERROR(checkArrays(keyPtr && valuePtr && seqIds, batchSize, seqLen));
+  scratchRequests_.clear();
+  for (int64_t b = 0; b < batchSize; ++b)
+    scratchRequests_.push_back({SequenceId{seqIds[b]}, seqLen});
+  LLMIR_RETURN_IF_ERROR(reserve(scratchRequests_, scratchTables_));
+  writeTokens(static_cast<const uint8_t *>(keyPtr), static_cast<const uint8_t *>(valuePtr), layers);
+  copyBlocks(blockIndices);
+  return Status::ok();
+}
+
+Status PagedKVCache::writeKV(const void *keyPtr, const void *valuePtr, int64_t batchSize,
+                             int64_t seqLen, const int32_t *seqIds, int32_t *blockIndices,
+                             LayerRange layers) {
+  LLMIR_RETURN_IF_ERROR(checkConstantScales(layers));
+  LLMIR_RETURN_IF_ERROR(checkArrays(keyPtr && valuePtr && seqIds, batchSize, seqLen));
+  scratchTables_.slots.clear();
+  for (int64_t b = 0; b < batchSize; ++b)
+    LLMIR_RETURN_IF_ERROR(findLastSlots(SequenceId{seqIds[b]}, seqLen, scratchTables_.slots));
+  writeTokens(static_cast<const uint8_t *>(keyPtr), static_cast<const uint8_t *>(valuePtr), layers);
+  copyBlocks(blockIndices);
   return Status::ok();
 }
 
 Status PagedKVCache::appendKV(const void *keyPtr, const void *valuePtr, int64_t batchSize,
                               int64_t seqLen, const int32_t *seqIds, int32_t *blockIndices) {
-  LLMIR_RETURN_IF_ERROR(status_);
-  LLMIR_RETURN_IF_ERROR(checkArrays(keyPtr && valuePtr && seqIds, batchSize, seqLen));
-  CacheStepTables tables;
-  LLMIR_RETURN_IF_ERROR(reserve(makeRequests(seqIds, batchSize, seqLen), tables));
-  writeTokens(*this, keyPtr, valuePtr, tables.slots, 0, layout_.num_layers, blockIndices);
-  return Status::ok();
+  return appendKV(keyPtr, valuePtr, batchSize, seqLen, seqIds, blockIndices,
+                  LayerRange{0, layout_.num_layers});
 }
 
 Status PagedKVCache::appendKV(const void *keyPtr, const void *valuePtr, int64_t batchSize,
                               int64_t seqLen, const int32_t *seqIds, int32_t *blockIndices,
                               int64_t layer) {
-  LLMIR_RETURN_IF_ERROR(checkLayer(layer));
-  LLMIR_RETURN_IF_ERROR(checkArrays(keyPtr && valuePtr && seqIds, batchSize, seqLen));
-  std::vector<int32_t> slots;
-  if (layer == 0) {
-    CacheStepTables tables;
-    LLMIR_RETURN_IF_ERROR(reserve(makeRequests(seqIds, batchSize, seqLen), tables));
-    slots = std::move(tables.slots);
-  } else {
-    for (int64_t b = 0; b < batchSize; ++b)
-      LLMIR_RETURN_IF_ERROR(findLastSlots(SequenceId{seqIds[b]}, seqLen, slots));
+  return appendKV(keyPtr, valuePtr, batchSize, seqLen, seqIds, blockIndices, LayerRange{layer, 1});
+}
+
+/// Checks that the blocks of all tokens are in use; rows have `tokens` entries.
+Status PagedKVCache::checkLookup(const int32_t *blockIndices, std::span<const int32_t> seqLens,
+                                 int64_t tokens) const {
+  for (size_t b = 0; b < seqLens.size(); ++b)
+    for (int64_t t = 0; t < seqLens[b]; ++t)
+      if (int32_t block = blockIndices[static_cast<int64_t>(b) * tokens + t];
+          !pool_.isIndexInUse(block))
+        return invalidArgument("expected a block in use, but block " + std::to_string(block) +
+                               " of token " + std::to_string(t) + " in row " + std::to_string(b) +
+                               " is not");
+  return Status::ok();
+}
+
+/// Reads one layer of a sequence whose token t lies in blocks[t].
+void PagedKVCache::readSequence(std::span<const int32_t> blocks, int64_t layer, uint8_t *keys,
+                                uint8_t *values) const {
+  int64_t numHeads = layout_.num_kv_heads, blockSize = layout_.block_size;
+  int64_t keyBytes = keyCodec_.rowBytes(), valueBytes = valueCodec_.rowBytes();
+  auto length = static_cast<int64_t>(blocks.size());
+  for (int64_t begin = 0; begin < length;) {
+    int32_t block = blocks[static_cast<size_t>(begin)];
+    int64_t end = begin + 1;
+    while (end < length && end % blockSize != 0 && blocks[static_cast<size_t>(end)] == block)
+      ++end;
+    for (int64_t head = 0; head < numHeads; ++head) {
+      StoredTokens source =
+          storedTokens(block * blockSize + begin % blockSize, layer, head, end - begin);
+      auto constant = static_cast<size_t>(layer * numHeads + head);
+      source.constantScale = keyScales_.empty() ? 0 : keyScales_[constant];
+      keyCodec_.decode(source, {keys + (begin * numHeads + head) * keyBytes, numHeads * keyBytes});
+      source.constantScale = valueScales_.empty() ? 0 : valueScales_[constant];
+      valueCodec_.decode(source,
+                         {values + (begin * numHeads + head) * valueBytes, numHeads * valueBytes});
+    }
+    begin = end;
   }
-  writeTokens(*this, keyPtr, valuePtr, slots, layer, 1, blockIndices);
+}
+
+Status PagedKVCache::lookupKV(const int32_t *blockIndices, const int32_t *seqLens,
+                              int64_t batchSize, void *outputKeys, void *outputValues,
+                              LayerRange layers) const {
+  LLMIR_RETURN_IF_ERROR(checkLayers(layers));
+  LLMIR_RETURN_IF_ERROR(checkArrays(seqLens, batchSize, 1));
+  std::span<const int32_t> lengths(seqLens, static_cast<size_t>(batchSize));
+  int64_t tokens = 0;
+  for (int32_t length : lengths) {
+    if (length < 0 || length > layout_.max_seq_len)
+      return invalidArgument("expected a length of 0 to " + std::to_string(layout_.max_seq_len) +
+                             ", but got " + std::to_string(length));
+    tokens = std::max<int64_t>(tokens, length);
+  }
+  LLMIR_RETURN_IF_ERROR(checkArrays(blockIndices && outputKeys && outputValues, batchSize, tokens));
+  LLMIR_RETURN_IF_ERROR(checkLookup(blockIndices, lengths, tokens));
+
+  int64_t keyBytes = layout_.num_kv_heads * keyCodec_.rowBytes();
+  int64_t valueBytes = layout_.num_kv_heads * valueCodec_.rowBytes();
+  auto *keys = static_cast<uint8_t *>(outputKeys);
+  auto *values = static_cast<uint8_t *>(outputValues);
+  for (int64_t layer = layers.first; layer < layers.first + layers.count; ++layer)
+    for (int64_t b = 0; b < batchSize; ++b) {
+      int64_t length = lengths[static_cast<size_t>(b)];
+      readSequence({blockIndices + b * tokens, static_cast<size_t>(length)}, layer, keys, values);
+      std::memset(keys + length * keyBytes, 0, static_cast<size_t>((tokens - length) * keyBytes));
+      std::memset(values + length * valueBytes, 0,
+                  static_cast<size_t>((tokens - length) * valueBytes));
+      keys += tokens * keyBytes;
+      values += tokens * valueBytes;
+    }
   return Status::ok();
 }
 
 Status PagedKVCache::lookupKV(const int32_t *blockIndices, const int32_t *seqLens,
                               int64_t batchSize, void *outputKeys, void *outputValues) const {
-  LLMIR_RETURN_IF_ERROR(status_);
-  return lookupLayers(blockIndices, seqLens, batchSize, outputKeys, outputValues, 0,
-                      layout_.num_layers);
+  return lookupKV(blockIndices, seqLens, batchSize, outputKeys, outputValues,
+                  LayerRange{0, layout_.num_layers});
 }
 
 Status PagedKVCache::lookupKV(const int32_t *blockIndices, const int32_t *seqLens,
                               int64_t batchSize, void *outputKeys, void *outputValues,
                               int64_t layer) const {
-  LLMIR_RETURN_IF_ERROR(checkLayer(layer));
-  return lookupLayers(blockIndices, seqLens, batchSize, outputKeys, outputValues, layer, 1);
-}
-
-Status PagedKVCache::lookupLayers(const int32_t *blockIndices, const int32_t *seqLens,
-                                  int64_t batchSize, void *outputKeys, void *outputValues,
-                                  int64_t firstLayer, int64_t numLayers) const {
-  LLMIR_RETURN_IF_ERROR(checkArrays(seqLens, batchSize, 1));
-  int64_t tokens = 0;
-  for (int64_t b = 0; b < batchSize; ++b) {
-    if (seqLens[b] < 0 || seqLens[b] > layout_.max_seq_len)
-      return invalidArgument("expected a length of 0 to " + std::to_string(layout_.max_seq_len) +
-                             ", but got " + std::to_string(seqLens[b]));
-    tokens = std::max<int64_t>(tokens, seqLens[b]);
-  }
-  LLMIR_RETURN_IF_ERROR(checkArrays(blockIndices && outputKeys && outputValues, batchSize, tokens));
-  for (int64_t b = 0; b < batchSize; ++b)
-    for (int64_t t = 0; t < seqLens[b]; ++t)
-      if (int32_t block = blockIndices[b * tokens + t]; !pool_.isIndexInUse(block))
-        return invalidArgument("expected a block in use, but block " + std::to_string(block) +
-                               " of token " + std::to_string(t) + " in row " + std::to_string(b) +
-                               " is not");
-
-  TokenCopier copier(layout_, base());
-  int64_t keyBytes = keyRow(layout_), valueBytes = valueRow(layout_);
-  auto *keys = static_cast<uint8_t *>(outputKeys);
-  auto *values = static_cast<uint8_t *>(outputValues);
-  for (int64_t layer = firstLayer; layer < firstLayer + numLayers; ++layer)
-    for (int64_t b = 0; b < batchSize; ++b)
-      for (int64_t t = 0; t < tokens; ++t, keys += keyBytes, values += valueBytes) {
-        if (t < seqLens[b]) {
-          int64_t block = blockIndices[b * tokens + t];
-          copier.read(keys, values, block * layout_.block_size + t % layout_.block_size, layer);
-        } else {
-          std::memset(keys, 0, static_cast<size_t>(keyBytes));
-          std::memset(values, 0, static_cast<size_t>(valueBytes));
-        }
-      }
-  return Status::ok();
+  return lookupKV(blockIndices, seqLens, batchSize, outputKeys, outputValues, LayerRange{layer, 1});
 }
 
 } // namespace llmir

@@ -3,6 +3,7 @@
 
 #include "llmir/Cache/PagedKVCache.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,9 @@ Status PagedKVCache::attach(SequenceId id, std::span<const BlockId> blocks, int6
                                 name + ": it is stale or free");
   for (BlockId block : blocks)
     LLMIR_RETURN_IF_ERROR(pool_.retain(block));
-  sequences_.emplace(id, Sequence{{blocks.begin(), blocks.end()}, length});
+  Sequence &sequence = addSequence(id);
+  sequence.blocks.assign(blocks.begin(), blocks.end());
+  sequence.length = length;
   return Status::ok();
 }
 
@@ -54,6 +57,15 @@ StatusOr<std::span<uint8_t>> PagedKVCache::blockBytes(BlockId block) const {
                               std::to_string(block.generation) + "): it is stale or free");
   return std::span<uint8_t>(base() + block.index * layout_.block_stride,
                             static_cast<size_t>(layout_.block_stride));
+}
+
+std::vector<SequenceId> PagedKVCache::sequenceIds() const {
+  std::vector<SequenceId> ids;
+  ids.reserve(sequences_.size());
+  for (const auto &entry : sequences_)
+    ids.push_back(entry.first);
+  std::sort(ids.begin(), ids.end());
+  return ids;
 }
 
 Status PagedKVCache::checkInvariants(std::span<const BlockId> held) const {

@@ -109,6 +109,15 @@ void Batch::reserveTables(std::span<PagedKVCache *const> caches) {
   }
 }
 
+Status Batch::unreserve(std::span<PagedKVCache *const> caches) {
+  views_.clear();
+  for (PagedKVCache *cache : caches)
+    for (size_t sequence = 0; sequence < requests_.size(); ++sequence)
+      LLMIR_RETURN_IF_ERROR(cache->truncate(
+          requests_[sequence].sequence, contextLengths_[sequence] - requests_[sequence].tokens));
+  return Status::ok();
+}
+
 Status Batch::reserve(std::span<PagedKVCache *const> caches) {
   for (const PagedKVCache *cache : caches)
     LLMIR_RETURN_IF_ERROR(checkLengths(*cache));
@@ -117,15 +126,10 @@ Status Batch::reserve(std::span<PagedKVCache *const> caches) {
   views_.clear();
   for (size_t i = 0; i < caches.size(); ++i) {
     if (Status status = caches[i]->reserve(requests_, tables_[i]); !status) {
-      for (size_t done = 0; done < i; ++done)
-        for (size_t sequence = 0; sequence < requests_.size(); ++sequence)
-          LLMIR_RETURN_IF_ERROR(
-              caches[done]->truncate(requests_[sequence].sequence,
-                                     contextLengths_[sequence] - requests_[sequence].tokens));
-      views_.clear();
+      LLMIR_RETURN_IF_ERROR(unreserve(caches.first(i)));
       return status;
     }
-    views_.push_back(tables_[i].view(caches[i]->base()));
+    views_.push_back(caches[i]->view(tables_[i]));
   }
   return Status::ok();
 }

@@ -3,7 +3,7 @@
 
 #include "GenerationRun.h"
 
-#include "llmir/Engine/RandomStream.h"
+#include "llmir/Base/RandomStream.h"
 
 #include <algorithm>
 #include <chrono>

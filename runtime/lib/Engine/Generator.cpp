@@ -56,7 +56,8 @@ StatusOr<std::unique_ptr<Generator>> Generator::create(const StepProgram &progra
     largest.tokens = budget.promptTokens + options.maxSequences;
     largest.rows = largest.tokens;
   }
-  StatusOr<std::unique_ptr<StepRunner>> runner = StepRunner::create(program, team, caches, largest);
+  StatusOr<std::unique_ptr<StepRunner>> runner =
+      StepRunner::create(program, team, caches, largest, options.collective);
   if (!runner)
     return runner.status();
   std::unique_ptr<GenerationContext> context(new GenerationContext{program,

@@ -228,6 +228,15 @@ Status readFields(const Json &json, Manifest &manifest) {
   weights.read("bytes", manifest.weightBytes, 0);
   weights.read("xxh3_128", manifest.weightHash);
   root.read("bytes_per_token", manifest.bytesPerToken, 0);
+  if (status.isOk() && json.contains("world")) {
+    FieldReader world = root.object("world");
+    world.read("rank", manifest.rank, 0);
+    world.read("size", manifest.worldSize, 1);
+    if (status.isOk() && manifest.rank >= manifest.worldSize)
+      status =
+          dataLoss("expected 'world.rank' to be below 'world.size', but got " +
+                   std::to_string(manifest.rank) + " of " + std::to_string(manifest.worldSize));
+  }
   return status;
 }
 
@@ -272,6 +281,10 @@ std::string formatManifest(const Manifest &manifest) {
   json["weights"]["bytes"] = manifest.weightBytes;
   json["weights"]["xxh3_128"] = manifest.weightHash;
   json["bytes_per_token"] = manifest.bytesPerToken;
+  if (manifest.worldSize != 1) {
+    json["world"]["rank"] = manifest.rank;
+    json["world"]["size"] = manifest.worldSize;
+  }
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

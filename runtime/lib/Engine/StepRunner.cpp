@@ -12,13 +12,24 @@ namespace llmir {
 StepProgram stepProgramOf(const LoadedModel &model) {
   const Manifest &manifest = model.manifest();
   return {model.step(),       model.weights(), manifest.vocabularySize, manifest.maxSequenceLength,
-          manifest.workspace, manifest.caches};
+          manifest.workspace, manifest.caches, manifest.rank,           manifest.worldSize};
+}
+
+static Status checkRank(const StepProgram &program, const Collective *collective) {
+  int64_t rank = collective ? collective->rank() : 0;
+  int64_t size = collective ? collective->size() : 1;
+  if (rank == program.rank && size == program.worldSize)
+    return Status::ok();
+  return failedPrecondition("the model was compiled for rank " + std::to_string(program.rank) +
+                            " of " + std::to_string(program.worldSize) + ", but this is rank " +
+                            std::to_string(rank) + " of " + std::to_string(size));
 }
 
 StatusOr<std::unique_ptr<StepRunner>> StepRunner::create(const StepProgram &program,
                                                          WorkerTeam &team,
                                                          std::span<PagedKVCache *const> caches,
-                                                         const StepSize &largest) {
+                                                         const StepSize &largest,
+                                                         Collective *collective) {
   if (largest.tokens <= 0 || largest.sequences <= 0 || largest.rows <= 0)
     return invalidArgument("expected the largest step to have a positive size, but got " +
                            std::to_string(largest.tokens) + " tokens of " +
@@ -33,8 +44,11 @@ StatusOr<std::unique_ptr<StepRunner>> StepRunner::create(const StepProgram &prog
     if (!expected)
       return expected.status();
     LLMIR_RETURN_IF_ERROR(checkSameLayout(caches[i]->layout(), *expected));
+    LLMIR_RETURN_IF_ERROR(
+        caches[i]->checkConstantScales().withContext("cache " + std::to_string(i)));
   }
 
+  LLMIR_RETURN_IF_ERROR(checkRank(program, collective));
   BatchLimits limits{largest.tokens, largest.sequences, largest.rows, program.vocabularySize,
                      program.maxSequenceLength};
   std::unique_ptr<StepRunner> runner(new StepRunner(program, team, caches, limits));
@@ -48,19 +62,40 @@ StatusOr<std::unique_ptr<StepRunner>> StepRunner::create(const StepProgram &prog
     return logits.status().withContext("cannot allocate the logits of a step");
   runner->workspace_ = std::move(*workspace);
   runner->logits_ = std::move(*logits);
+  if (program.worldSize > 1) {
+    runner->collective_ = collective;
+    runner->sums_.emplace(*collective);
+  }
   return runner;
 }
 
+Status StepRunner::reserve() {
+  Status mine = batch_.reserve(caches_);
+  if (!collective_)
+    return mine;
+  Status everybody = collective_->agree(mine);
+  if (mine.isOk() && !everybody.isOk())
+    LLMIR_RETURN_IF_ERROR(batch_.unreserve(caches_));
+  return everybody;
+}
+
 Status StepRunner::run() {
-  LLMIR_RETURN_IF_ERROR(batch_.reserve(caches_));
+  LLMIR_RETURN_IF_ERROR(reserve());
   llmir_step_args args = batch_.stepArguments();
   args.logits = reinterpret_cast<float *>(logits_.data());
   args.weights = program_.weights;
   args.workspace = workspace_.data();
   args.barrier = &WorkerTeam::barrierEntry;
   args.team = &team_;
+  if (sums_)
+    sums_->describeTo(args);
   team_.run([&](int32_t worker) { program_.step(&args, worker, team_.size()); });
-  return Status::ok();
+  if (!sums_)
+    return Status::ok();
+  Status sums = sums_->takeStatus();
+  if (!sums.isOk())
+    LLMIR_RETURN_IF_ERROR(batch_.unreserve(caches_));
+  return sums;
 }
 
 std::span<const float> StepRunner::logits(int64_t row) const {

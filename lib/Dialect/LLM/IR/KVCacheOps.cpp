@@ -45,6 +45,25 @@ static LogicalResult verifyKeysAndValues(Operation *op, PagedKVCacheType cache, 
 }
 
 //===----------------------------------------------------------------------===//
+// FreeKVCacheOp, FreeSequencesOp, SequenceLengthsOp
+//===----------------------------------------------------------------------===//
+
+OpOperand &FreeKVCacheOp::getConsumedCache() { return getCacheMutable(); }
+
+OpOperand &FreeSequencesOp::getConsumedCache() { return getCacheMutable(); }
+
+LogicalResult SequenceLengthsOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
+                                                  ValueRange operands, DictionaryAttr,
+                                                  OpaqueProperties, RegionRange,
+                                                  SmallVectorImpl<Type> &types) {
+  // (KV-19)
+  if (operands.size() != 2)
+    return failure();
+  types.push_back(operands[1].getType());
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // AppendKVOp
 //===----------------------------------------------------------------------===//
 

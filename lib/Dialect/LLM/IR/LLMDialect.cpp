@@ -3,17 +3,12 @@
 #include "llmir/Dialect/LLM/IR/LLMDialect.h"
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "mlir/IR/DialectImplementation.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
-#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace mlir::llm;
 
 #include "llmir/Dialect/LLM/IR/LLMDialect.cpp.inc"
-#include "llmir/Dialect/LLM/IR/LLMEnums.cpp.inc"
-#define GET_ATTRDEF_CLASSES
-#include "llmir/Dialect/LLM/IR/LLMAttributes.cpp.inc"
 
 namespace {
 
@@ -50,14 +45,19 @@ void LLMDialect::initialize() {
 #define GET_OP_LIST
 #include "llmir/Dialect/LLM/IR/AttentionOps.cpp.inc"
       >();
-  addInterfaces<LLMAsmInterface>();
-}
-
-void LLMDialect::registerAttributes() {
-  addAttributes<
-#define GET_ATTRDEF_LIST
-#include "llmir/Dialect/LLM/IR/LLMAttributes.cpp.inc"
+  addOperations<
+#define GET_OP_LIST
+#include "llmir/Dialect/LLM/IR/SpeculationOps.cpp.inc"
       >();
+  addOperations<
+#define GET_OP_LIST
+#include "llmir/Dialect/LLM/IR/QuantizationOps.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "llmir/Dialect/LLM/IR/ShardingOps.cpp.inc"
+      >();
+  addInterfaces<LLMAsmInterface>();
 }
 
 LogicalResult LLMDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {

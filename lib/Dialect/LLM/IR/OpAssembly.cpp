@@ -6,8 +6,9 @@ using namespace mlir;
 using namespace mlir::llm;
 
 /// The order in which the documentation shows the attributes of cache ops.
-static constexpr StringLiteral kOrder[] = {"block_size", "max_seq_len", "num_heads",
-                                           "head_dim",   "scale",       "layer"};
+static constexpr StringLiteral kOrder[] = {"block_size", "max_seq_len", "num_heads",   "head_dim",
+                                           "scale",      "layer",       "causal",      "window",
+                                           "num_sinks",  "soft_cap",    "alibi_slopes"};
 
 ParseResult llm::parseOrderedAttributes(OpAsmParser &parser, NamedAttrList &attributes) {
   return parser.parseOptionalAttrDict(attributes);

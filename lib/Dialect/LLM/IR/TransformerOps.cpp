@@ -52,6 +52,27 @@ LogicalResult RMSNormOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
 }
 
 //===----------------------------------------------------------------------===//
+// LayerNormOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult LayerNormOp::verify() {
+  // (NORM-2)
+  if (!(getEpsilon().convertToDouble() >= 0))
+    return emitOpError("expected 'epsilon' not to be negative, but got ")
+           << getEpsilon().convertToDouble();
+  return success();
+}
+
+LogicalResult LayerNormOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  int64_t features = getNumFeatures(getTensorType(getInput()));
+  if (failed(verifyVector(*this, "weight", getWeightAttr(), features, symbolTable)))
+    return failure();
+  if (!getBiasAttr())
+    return success();
+  return verifyVector(*this, "bias", getBiasAttr(), features, symbolTable);
+}
+
+//===----------------------------------------------------------------------===//
 // LinearOp
 //===----------------------------------------------------------------------===//
 
@@ -184,6 +205,10 @@ LogicalResult RopeOp::verify() {
   // (ROPE-3)
   if (!(getTheta().convertToDouble() > 0))
     return emitOpError("expected 'theta' to be positive, but got ") << getTheta().convertToDouble();
+  // (ROPE-7)
+  if (getScaling() && getScaling()->getKind() == RopeScalingKind::LongRoPE &&
+      !getFrequencyFactorsAttr())
+    return emitOpError("expected 'frequency_factors' with scaling longrope");
   int64_t tokens = getTensorType(getPositions()).getDimSize(0);
   for (Value input : getInputs()) {
     // (ROPE-4)
@@ -203,6 +228,62 @@ LogicalResult RopeOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
     return success();
   return verifyVector(*this, "frequency_factors", getFrequencyFactorsAttr(), getRotaryDim() / 2,
                       symbolTable);
+}
+
+//===----------------------------------------------------------------------===//
+// MoEOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult MoEOp::verify() {
+  // (MOE-1)
+  int64_t experts = static_cast<int32_t>(getNumExperts());
+  int64_t used = static_cast<int32_t>(getExpertsPerToken());
+  if (used < 1 || used > experts)
+    return emitOpError("expected a token to use 1 to ") << experts << " experts, but got " << used;
+  // (MOE-2)
+  if (getScale() && !(getScale()->convertToDouble() > 0))
+    return emitOpError("expected 'scale' to be positive, but got ")
+           << getScale()->convertToDouble();
+  return verifyActivationType(*this, getActivationType(),
+                              getNumFeatures(getTensorType(getInput())));
+}
+
+LogicalResult MoEOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  int64_t features = getNumFeatures(getTensorType(getInput()));
+  int64_t experts = static_cast<int32_t>(getNumExperts());
+  WeightOp router = lookupMatrixOrEmit(*this, "router", getRouterAttr(), features, symbolTable);
+  if (!router)
+    return failure();
+  WeightOp gate = lookupMatrixOrEmit(*this, "gate", getGateAttr(), features, symbolTable);
+  if (!gate)
+    return failure();
+  WeightOp up = lookupMatrixOrEmit(*this, "up", getUpAttr(), features, symbolTable);
+  if (!up)
+    return failure();
+  // (MOE-3)
+  auto verifyRows = [&](StringRef role, WeightOp weight, int64_t rows) -> LogicalResult {
+    if (mayBeEqual(weight.getRows(), rows))
+      return success();
+    return emitOpError("expected '")
+           << role << "' " << FlatSymbolRefAttr::get(weight) << " to have " << rows
+           << " rows, but got " << weight.getRows();
+  };
+  if (failed(verifyRows("router", router, experts)) || failed(verifyRows("up", up, gate.getRows())))
+    return failure();
+  // (MOE-4)
+  if (gate.getRows() % experts != 0)
+    return emitOpError("expected the rows of 'gate' ")
+           << getGateAttr() << " to be a multiple of the " << experts << " experts, but got "
+           << gate.getRows();
+  WeightOp down =
+      lookupMatrixOrEmit(*this, "down", getDownAttr(), gate.getRows() / experts, symbolTable);
+  if (!down)
+    return failure();
+  if (!ShapedType::isDynamic(features) && failed(verifyRows("down", down, experts * features)))
+    return failure();
+  if (!getSelectionBiasAttr())
+    return success();
+  return verifyVector(*this, "selection_bias", getSelectionBiasAttr(), experts, symbolTable);
 }
 
 //===----------------------------------------------------------------------===//
@@ -242,4 +323,47 @@ LogicalResult LogitsOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
   if (!getNormWeightAttr())
     return success();
   return verifyVector(*this, "norm_weight", getNormWeightAttr(), inputFeatures, symbolTable);
+}
+
+//===----------------------------------------------------------------------===//
+// SampleOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult SampleOp::inferReturnTypes(MLIRContext *context, std::optional<Location>,
+                                         ValueRange operands, DictionaryAttr, OpaqueProperties,
+                                         RegionRange, SmallVectorImpl<Type> &types) {
+  // (SAM-1)
+  auto logits =
+      operands.empty() ? RankedTensorType() : dyn_cast<RankedTensorType>(operands[0].getType());
+  if (!logits || logits.getRank() < 1)
+    return failure();
+  types.push_back(RankedTensorType::get({logits.getDimSize(0)}, IntegerType::get(context, 32)));
+  return success();
+}
+
+LogicalResult SampleOp::verify() {
+  int64_t rows = getTensorType(getLogits()).getDimSize(0);
+  // (SAM-2)
+  if (getUniforms() &&
+      failed(verifyDim(*this, "uniforms", getUniforms(), 0, rows, "the number of rows")))
+    return failure();
+  // (SAM-3)
+  if (!getUniforms() && (getTemperature() || getTopK() || getTopP() || getMinP()))
+    return emitOpError("expected 'uniforms' with 'temperature', 'top_k', 'top_p' and 'min_p'");
+  // (SAM-4)
+  if (getTemperature() && !(getTemperature()->convertToDouble() > 0))
+    return emitOpError("expected 'temperature' to be positive, but got ")
+           << getTemperature()->convertToDouble();
+  // (SAM-5)
+  if (getTopK() && static_cast<int32_t>(*getTopK()) < 1)
+    return emitOpError("expected 'top_k' to be positive, but got ")
+           << static_cast<int32_t>(*getTopK());
+  // (SAM-6)
+  if (getTopP() && !(getTopP()->convertToDouble() > 0 && getTopP()->convertToDouble() <= 1))
+    return emitOpError("expected 'top_p' to be above 0 and at most 1, but got ")
+           << getTopP()->convertToDouble();
+  // (SAM-7)
+  if (getMinP() && !(getMinP()->convertToDouble() >= 0 && getMinP()->convertToDouble() <= 1))
+    return emitOpError("expected 'min_p' to be in 0..1, but got ") << getMinP()->convertToDouble();
+  return success();
 }

@@ -40,6 +40,17 @@ LogicalResult verifyLayer(Operation *op, PagedKVCacheType cache, int32_t layer, 
 /// Checks that a block table is no wider than the cache's longest sequence needs.
 LogicalResult verifyTableWidth(Operation *op, Value table, PagedKVCacheType cache);
 
+/// What changes the scores of attention, as dense and paged attention have it.
+struct ScoreModifiers {
+  int64_t numHeads; ///< of the query
+  Value sinkLogits; ///< or null
+  std::optional<int32_t> window;
+  std::optional<int32_t> numSinks;
+  std::optional<APFloat> softCap;
+  std::optional<ArrayRef<float>> alibiSlopes;
+};
+LogicalResult verifyScoreModifiers(Operation *op, const ScoreModifiers &modifiers);
+
 } // namespace mlir::llm
 
 #endif // LLMIR_LIB_DIALECT_LLM_IR_VERIFYHELPERS_H

@@ -1,7 +1,7 @@
-// Verification of llm.weight, and looking one up.
+// Verification of llm.weight and llm.load_weight, and looking a weight up.
 
 #include "OpAssembly.h"
-#include "llmir/Dialect/LLM/IR/LLMOps.h"
+#include "VerifyHelpers.h"
 
 using namespace mlir;
 using namespace mlir::llm;
@@ -104,5 +104,16 @@ LogicalResult WeightOp::verify() {
   if (offset % LLMIR_ALIGNMENT != 0)
     return emitOpError("expected 'offset' to be a multiple of ")
            << LLMIR_ALIGNMENT << ", but got " << offset;
+  return success();
+}
+
+LogicalResult LoadWeightOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  WeightOp weight = lookupWeightOrEmit(*this, "weight", getWeightAttr(), symbolTable);
+  if (!weight)
+    return failure();
+  // (W-13)
+  if (weight.getType() != getOutput().getType())
+    return emitOpError("expected the type of ")
+           << getWeightAttr() << ", " << weight.getType() << ", but got " << getOutput().getType();
   return success();
 }

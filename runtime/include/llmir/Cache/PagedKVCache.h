@@ -9,6 +9,7 @@
 #include "llmir/ABI.h"
 #include "llmir/Base/Status.h"
 #include "llmir/Cache/BlockPool.h"
+#include "llmir/Cache/CacheCodec.h"
 #include "llmir/Cache/CacheLayout.h"
 #include "llmir/Device/HostMemory.h"
 
@@ -43,6 +44,17 @@ struct CacheStepTables {
   }
 };
 
+/// Some of a cache's layers, one after another.
+struct LayerRange {
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
+/// How many blocks of `blockBytes` bytes a cache has unless it is told: enough for four sequences
+/// of max_seq_len tokens, but not more than a quarter of the machine's memory, nor fewer than for
+/// one such sequence.
+int64_t defaultNumBlocks(const llmir_cache_layout &layout, int64_t blockBytes);
+
 /// Somebody who holds blocks that nobody needs at the moment, and can give them back.
 class BlockReclaimer {
 public:
@@ -52,20 +64,25 @@ public:
   virtual int64_t reclaim(int64_t blocks) = 0;
 };
 
-/// A paged KV cache of one element type or of one each for keys and values.
+/// A paged KV cache. What it stores (CacheParameters: types, scales, arrangement) is apart from the
+/// type of the arrays that appendKV takes and lookupKV fills; it converts between the two
+/// (CacheCodec).
 class PagedKVCache {
 public:
   /// A cache for `numLayers` × `numHeads` KV heads × `headDim` channels in blocks of `blockSize`
-  /// tokens, at most `maxSeqLen` tokens a sequence, with `numBlocks` blocks. The default is enough
-  /// blocks for four sequences of maxSeqLen tokens, but not more than a quarter of the machine's
-  /// memory, nor fewer than for one such sequence (pages take memory only when they are used). A
-  /// constructor that fails leaves status(), which every later call returns.
+  /// tokens, at most `maxSeqLen` tokens a sequence, with `numBlocks` blocks (defaultNumBlocks();
+  /// pages take memory only when they are used). A constructor that fails leaves status(), which
+  /// every later call returns.
   PagedKVCache(int64_t numLayers, int64_t numHeads, int64_t headDim, int64_t blockSize,
                int64_t maxSeqLen, ElementType elementType,
                std::optional<int64_t> numBlocks = std::nullopt);
-  /// The same for parameters that differ between keys and values.
+  /// The same for any storage. Arrays are in the type of the storage where that is f32, f16 or
+  /// bf16, else in f32.
   explicit PagedKVCache(const CacheParameters &parameters,
                         std::optional<int64_t> numBlocks = std::nullopt);
+  /// The same with all arrays in `elementType`: f32, f16 or bf16.
+  PagedKVCache(const CacheParameters &parameters, ElementType elementType,
+               std::optional<int64_t> numBlocks = std::nullopt);
 
   PagedKVCache(PagedKVCache &&) = default;
   PagedKVCache &operator=(PagedKVCache &&) = default;
@@ -76,25 +93,32 @@ public:
   const Status &status() const { return status_; }
   const llmir_cache_layout &layout() const { return layout_; }
   const BlockPool &pool() const { return pool_; }
+  /// The types of arrays of keys and of values.
+  ElementType keyElementType() const { return keyElementType_; }
+  ElementType valueElementType() const { return valueElementType_; }
   /// Hands free blocks out in an order that `seed` decides (BlockPool::shuffleFree).
   void shuffleFreeBlocks(uint64_t seed) { pool_.shuffleFree(seed); }
   /// The address of block 0.
   uint8_t *base() const { return memory_.data(); }
   /// Whether keys or values have constant scales (granularity tensor or head).
   bool hasConstantScales() const {
-    return numConstants(layout_.key_scale_granularity) +
-               numConstants(layout_.value_scale_granularity) >
+    return numConstants(layout_.key_scale_granularity, 1) +
+               numConstants(layout_.value_scale_granularity, 1) >
            0;
   }
   /// Gives the constant scales, [layers, KV heads] of keys and of values, which must be finite and
   /// not negative (all equal for granularity tensor); empty for a side without. They can be given
   /// once: what is stored was made with them. FailedPrecondition for a second, different time.
   Status setConstantScales(std::span<const float> keys, std::span<const float> values);
-  /// The constants of keys and of values, [layers, KV heads]; empty when there are none yet.
+  /// The same for some layers of one side, [layers of the range, KV heads].
+  Status setConstantScales(CacheSide side, LayerRange layers, std::span<const float> scales);
+  /// The constants of keys and of values, [layers, KV heads], NaN where not given yet; empty for a
+  /// side without.
   std::span<const float> constantKeyScales() const { return keyScales_; }
   std::span<const float> constantValueScales() const { return valueScales_; }
-  /// Ok unless constants are needed and not given.
+  /// Ok unless constants are needed and not given (of some layers).
   Status checkConstantScales() const;
+  Status checkConstantScales(LayerRange layers) const;
   /// The view for llmir_step_args; valid as long as neither changes.
   llmir_cache_view view(const CacheStepTables &tables) const;
 
@@ -147,6 +171,8 @@ public:
   /// tests: linear in the number of blocks.
   Status checkInvariants(std::span<const BlockId> held = {}) const;
 
+  /// All sequences, in the order of their ids.
+  std::vector<SequenceId> sequenceIds() const;
   bool contains(SequenceId sequence) const { return sequences_.count(sequence) != 0; }
   /// Tokens of a sequence; NotFound when there is none.
   StatusOr<int64_t> length(SequenceId sequence) const;
@@ -159,15 +185,25 @@ public:
   Status copyBlockTable(SequenceId sequence, std::span<int32_t> row) const;
 
   /// Appends `seqLen` tokens to each of `batchSize` sequences `seqIds`. `keyPtr` and `valuePtr` are
-  /// [layers, batch, tokens, KV heads, head dim] in the cache's element type(s); `blockIndices`
-  /// (may be null) receives the block of each token, [batch, tokens]. All or nothing, as reserve().
+  /// [layers, batch, tokens, KV heads, head dim] in the element types of keys and of values;
+  /// `blockIndices` (may be null) receives the block of each token, [batch, tokens]. All or
+  /// nothing, as reserve(). FailedPrecondition while constant scales are missing.
   Status appendKV(const void *keyPtr, const void *valuePtr, int64_t batchSize, int64_t seqLen,
                   const int32_t *seqIds, int32_t *blockIndices);
-  /// Writes one layer of tokens that are there already: the last `seqLen` tokens of each sequence
-  /// get keys and values [batch, tokens, KV heads, head dim]; layer 0 appends first. So a model
-  /// calls it once for each layer, in order. InvalidArgument for a bad layer.
+  /// Some layers: one that starts with layer 0 appends tokens and writes [layers of the range,
+  /// batch, tokens, KV heads, head dim]; others write what belongs to the tokens appended last, as
+  /// writeKV(). So a model calls it once for each layer, or for each of its stages, in order.
+  /// InvalidArgument for layers that the cache does not have.
+  Status appendKV(const void *keyPtr, const void *valuePtr, int64_t batchSize, int64_t seqLen,
+                  const int32_t *seqIds, int32_t *blockIndices, LayerRange layers);
+  /// The same for one layer.
   Status appendKV(const void *keyPtr, const void *valuePtr, int64_t batchSize, int64_t seqLen,
                   const int32_t *seqIds, int32_t *blockIndices, int64_t layer);
+
+  /// Writes some layers of the last `seqLen` tokens of each sequence, which are there already.
+  /// FailedPrecondition when a fork shares their blocks.
+  Status writeKV(const void *keyPtr, const void *valuePtr, int64_t batchSize, int64_t seqLen,
+                 const int32_t *seqIds, int32_t *blockIndices, LayerRange layers);
 
   /// Copies out the first seqLens[b] tokens of `batchSize` sequences, whose tokens lie in the
   /// blocks `blockIndices` ([batch, tokens], as appendKV gives them; tokens is the largest of
@@ -175,7 +211,11 @@ public:
   /// dim]; tokens past a sequence's length are zero. InvalidArgument for a block not in use.
   Status lookupKV(const int32_t *blockIndices, const int32_t *seqLens, int64_t batchSize,
                   void *outputKeys, void *outputValues) const;
-  /// The same for one layer: the outputs are [batch, tokens, KV heads, head dim].
+  /// The same for some layers: the outputs are [layers of the range, batch, tokens, KV heads, head
+  /// dim].
+  Status lookupKV(const int32_t *blockIndices, const int32_t *seqLens, int64_t batchSize,
+                  void *outputKeys, void *outputValues, LayerRange layers) const;
+  /// The same for one layer.
   Status lookupKV(const int32_t *blockIndices, const int32_t *seqLens, int64_t batchSize,
                   void *outputKeys, void *outputValues, int64_t layer) const;
 
@@ -196,30 +236,46 @@ private:
     size_t operator()(SequenceId id) const { return static_cast<uint32_t>(id); }
   };
 
-  /// Constants that a side of that granularity has.
-  size_t numConstants(uint32_t granularity) const;
+  Status checkScales(CacheSide side, LayerRange layers, std::span<const float> scales) const;
+  /// Constants that a side of that granularity has in so many layers.
+  size_t numConstants(uint32_t granularity, int64_t layers) const;
   Status initialize(const CacheParameters &parameters, std::optional<int64_t> numBlocks);
+  /// The sequence of that id: a new one without tokens if there was none. Its memory comes from one
+  /// that ended, if possible.
+  Sequence &addSequence(SequenceId id);
   Status checkRequests(std::span<const AppendRequest> requests);
   int64_t blocksNeeded(std::span<const AppendRequest> requests) const;
   Status extend(Sequence &sequence, int64_t tokens);
   Status unshareLastBlock(Sequence &sequence);
   void releaseFrom(Sequence &sequence, size_t firstBlock);
   bool mustCopyLastBlock(const Sequence &sequence) const;
-  Status checkLayer(int64_t layer) const;
+  Status checkLayers(LayerRange layers) const;
   /// Slots of the last `seqLen` tokens of a sequence, if nobody shares their blocks.
   Status findLastSlots(SequenceId sequence, int64_t seqLen, std::vector<int32_t> &slots) const;
-  Status lookupLayers(const int32_t *blockIndices, const int32_t *seqLens, int64_t batchSize,
-                      void *outputKeys, void *outputValues, int64_t firstLayer,
-                      int64_t numLayers) const;
+  /// Stores tokens at the slots of scratchTables_.
+  void writeTokens(const uint8_t *keys, const uint8_t *values, LayerRange layers);
+  void copyBlocks(int32_t *blockIndices) const;
+  Status checkLookup(const int32_t *blockIndices, std::span<const int32_t> seqLens,
+                     int64_t tokens) const;
+  void readSequence(std::span<const int32_t> blocks, int64_t layer, uint8_t *keys,
+                    uint8_t *values) const;
+  StoredTokens storedTokens(int64_t slot, int64_t layer, int64_t head, int64_t count) const;
 
   Status status_;
   llmir_cache_layout layout_{};
+  ElementType keyElementType_ = ElementType::F32, valueElementType_ = ElementType::F32;
+  CacheCodec keyCodec_, valueCodec_;
   HostMemory memory_;
   BlockPool pool_;
   BlockReclaimer *reclaimer_ = nullptr;
   std::vector<float> keyScales_, valueScales_; ///< Constants, [layers][KV heads].
-  std::unordered_map<SequenceId, Sequence, SequenceIdHash> sequences_;
-  std::vector<SequenceId> scratchIds_; ///< To find ids named twice without allocating each time.
+  using SequenceMap = std::unordered_map<SequenceId, Sequence, SequenceIdHash>;
+  SequenceMap sequences_;
+  // Kept so that nothing is allocated again and again.
+  std::vector<SequenceMap::node_type> endedSequences_;
+  std::vector<SequenceId> scratchIds_;
+  std::vector<AppendRequest> scratchRequests_;
+  CacheStepTables scratchTables_;
 };
 
 } // namespace llmir

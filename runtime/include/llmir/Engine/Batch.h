@@ -66,6 +66,8 @@ public:
   /// numbers when blocks run out; InvalidArgument when a sequence is not as long as its first
   /// position says.
   Status reserve(std::span<PagedKVCache *const> caches);
+  /// Gives back what reserve() took: for a step that did not happen.
+  Status unreserve(std::span<PagedKVCache *const> caches);
 
   const BatchLimits &limits() const { return limits_; }
   int64_t numTokens() const { return numTokens_; }

@@ -26,6 +26,8 @@ struct GeneratorOptions {
   /// shortens the chunk where that would be more than 256 MiB.
   LogitsCollection logits = LogitsCollection::None;
   std::vector<int32_t> endOfGenerationTokens;
+  /// For a program that is one rank's part; every rank serves the same requests in the same order.
+  Collective *collective = nullptr;
 };
 
 struct GenerationContext;

@@ -50,6 +50,8 @@ struct Manifest {
   int64_t weightBytes = 0;
   std::string weightHash;    ///< xxh3_128 of the weights section, 32 hex digits, high word first.
   int64_t bytesPerToken = 0; ///< Weight bytes that a step of one token and one row reads.
+  int64_t rank = 0;          ///< Which part of a model that is divided among `worldSize` ranks.
+  int64_t worldSize = 1;
 };
 
 /// Reads a manifest. DataLoss for text that is not JSON or a field that is missing or of the wrong

@@ -8,15 +8,15 @@ include "llmir/Dialect/LLM/IR/LLMOpBase.td"
 def LLM_OpGroupKVCache : OpDocGroup {
   let summary = "KV cache";
   let description = [{
-    Ops on `!llm.paged_kv_cache`. `append_kv` and `store_kv` consume their cache and give the next
-    one. Keys and values belong to one layer: the attribute `layer` (default 0) or the operand in
+    Ops on `!llm.paged_kv_cache`. `append_kv`, `store_kv` and `free_sequences` consume their cache
+    and give the next one; `free_kv_cache` ends it. Keys and values belong to one layer: the attribute `layer` (default 0) or the operand in
     `layer(...)` says to which.
   }];
 }
 
 let opDocGroup = LLM_OpGroupKVCache in {
 
-def LLM_CreateKVCacheOp : LLM_Op<"create_kv_cache"> {
+def LLM_CreateKVCacheOp : LLM_StepOp<"create_kv_cache"> {
   let summary = "Make an empty cache of a number of blocks";
   let description = [{
     ```mlir
@@ -31,7 +31,25 @@ def LLM_CreateKVCacheOp : LLM_Op<"create_kv_cache"> {
   let assemblyFormat = "$num_blocks attr-dict `:` type($cache)";
 }
 
-def LLM_AppendKVOp : LLM_Op<"append_kv", [
+def LLM_FreeKVCacheOp : LLM_StepOp<"free_kv_cache", [
+    DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
+  let summary = "Give a cache and all its memory back";
+  let description = [{
+    Consumes the cache. It ends all sequences.
+
+    ```mlir
+    func.func @f(%kv: !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>) {
+      llm.free_kv_cache %kv : !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+      return
+    }
+    ```
+  }];
+  let arguments = (ins Arg<LLM_PagedKVCache, "", [LLM_FreesCache, LLM_WritesCache]>:$cache);
+  let assemblyFormat = "$cache attr-dict `:` type($cache)";
+  let hasCanonicalizeMethod = 1;
+}
+
+def LLM_AppendKVOp : LLM_StepOp<"append_kv", [
     DeclareOpInterfaceMethods<InferTypeOpInterface>,
     DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
   let summary = "Append tokens to sequences, making room for them";
@@ -65,7 +83,7 @@ def LLM_AppendKVOp : LLM_Op<"append_kv", [
   let hasVerifier = 1;
 }
 
-def LLM_StoreKVOp : LLM_Op<"store_kv", [
+def LLM_StoreKVOp : LLM_StepOp<"store_kv", [
     AllTypesMatch<["cache", "new_cache"]>, // (KV-18)
     DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
   let summary = "Write keys and values into slots that the scheduler chose";
@@ -96,7 +114,7 @@ def LLM_StoreKVOp : LLM_Op<"store_kv", [
   let hasVerifier = 1;
 }
 
-def LLM_LookupKVOp : LLM_Op<"lookup_kv"> {
+def LLM_LookupKVOp : LLM_StepOp<"lookup_kv"> {
   let summary = "Read the keys and values of sequences";
   let description = [{
     Gathers the first `seq_lens[s]` keys and values of each sequence s through its row of the block
@@ -124,7 +142,7 @@ def LLM_LookupKVOp : LLM_Op<"lookup_kv"> {
   let hasVerifier = 1;
 }
 
-def LLM_BlockTableOp : LLM_Op<"block_table"> {
+def LLM_BlockTableOp : LLM_StepOp<"block_table"> {
   let summary = "List the blocks of sequences in order of position";
   let description = [{
     Row s of the result lists the blocks of sequence `seq_ids[s]`; entries past its end are 0.
@@ -144,6 +162,53 @@ def LLM_BlockTableOp : LLM_Op<"block_table"> {
     $cache `,` $seq_ids attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
+}
+
+def LLM_SequenceLengthsOp : LLM_StepOp<"sequence_lengths", [
+    DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+  let summary = "How many tokens sequences have";
+  let description = [{
+    Element s of the result is the number of tokens of sequence `seq_ids[s]`, 0 for one that the
+    cache does not know.
+
+    ```mlir
+    !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+    func.func @f(%kv: !kv, %seqs: tensor<2xi32>) -> tensor<2xi32> {
+      %lengths = llm.sequence_lengths %kv, %seqs : (!kv, tensor<2xi32>) -> tensor<2xi32>
+      return %lengths : tensor<2xi32>
+    }
+    ```
+  }];
+  let arguments = (ins
+    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache]>:$cache, LLM_Indices:$seq_ids);
+  let results = (outs LLM_Indices:$lengths);
+  let assemblyFormat = [{
+    $cache `,` $seq_ids attr-dict `:` functional-type(operands, results)
+  }];
+}
+
+def LLM_FreeSequencesOp : LLM_StepOp<"free_sequences", [
+    AllTypesMatch<["cache", "new_cache"]>, // (KV-20)
+    DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
+  let summary = "End sequences and give their blocks back";
+  let description = [{
+    A block goes back to the pool when the last sequence that has it ends. Consumes `cache`.
+
+    ```mlir
+    !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+    func.func @f(%kv0: !kv, %seqs: tensor<2xi32>) -> !kv {
+      %kv1 = llm.free_sequences %kv0, %seqs : (!kv, tensor<2xi32>) -> !kv
+      return %kv1 : !kv
+    }
+    ```
+  }];
+  let arguments = (ins
+    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache, LLM_WritesCache]>:$cache, LLM_Indices:$seq_ids);
+  let results = (outs LLM_PagedKVCache:$new_cache);
+  let assemblyFormat = [{
+    $cache `,` $seq_ids attr-dict `:` functional-type(operands, results)
+  }];
+  let hasCanonicalizeMethod = 1;
 }
 
 } // opDocGroup

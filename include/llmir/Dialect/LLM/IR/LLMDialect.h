@@ -1,4 +1,5 @@
-// The `llm` dialect's class, and the resource on which ops have effects when they touch a cache.
+// The `llm` dialect's class, and the resources on which ops have effects: caches, and the
+// exchange between ranks.
 
 #ifndef LLMIR_DIALECT_LLM_IR_LLMDIALECT_H
 #define LLMIR_DIALECT_LLM_IR_LLMDIALECT_H
@@ -14,6 +15,12 @@ namespace mlir::llm {
 /// their order under common-subexpression elimination, hoisting and sinking.
 struct KVCacheResource : public SideEffects::Resource::Base<KVCacheResource> {
   StringRef getName() final { return "KVCache"; }
+};
+
+/// The exchange of data between ranks. Sends, receives and collectives have effects on it, so that
+/// all ranks do them in the same order.
+struct CollectiveResource : public SideEffects::Resource::Base<CollectiveResource> {
+  StringRef getName() final { return "Collective"; }
 };
 
 } // namespace mlir::llm

@@ -3,6 +3,7 @@
 #ifndef LLMIR_DIALECT_LLM_IR_LLMINTERFACES_H
 #define LLMIR_DIALECT_LLM_IR_LLMINTERFACES_H
 
+#include "llmir/Dialect/LLM/IR/OpCost.h"
 #include "mlir/IR/OpDefinition.h"
 
 namespace mlir::llm {

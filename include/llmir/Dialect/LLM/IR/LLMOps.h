@@ -24,6 +24,12 @@
 #include "llmir/Dialect/LLM/IR/KVCacheOps.h.inc"
 #define GET_OP_CLASSES
 #include "llmir/Dialect/LLM/IR/AttentionOps.h.inc"
+#define GET_OP_CLASSES
+#include "llmir/Dialect/LLM/IR/SpeculationOps.h.inc"
+#define GET_OP_CLASSES
+#include "llmir/Dialect/LLM/IR/QuantizationOps.h.inc"
+#define GET_OP_CLASSES
+#include "llmir/Dialect/LLM/IR/ShardingOps.h.inc"
 
 namespace mlir::llm {
 

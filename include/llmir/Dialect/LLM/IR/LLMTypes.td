@@ -21,11 +21,24 @@ def LLM_PagedKVCache : LLM_Type<"PagedKVCache", "paged_kv_cache"> {
 
     | name | meaning | default |
     |---|---|---|
-    | `key_storage` | type in which keys are stored | the element type |
+    | `key_storage` | type in which keys are stored: f32, f16, bf16, f8E4M3FN, f8E5M2, i8 or i4 | the element type |
     | `value_storage` | type in which values are stored | the element type |
     | `value_head_dim` | channels of a value | the head size |
+    | `key_scales` | what shares a key's scale: `none`, `tensor`, `head`, `token`, `group` | `none` |
+    | `value_scales` | what shares a value's scale | `none` |
+    | `key_scale_group` | channels of a group, for `key_scales = group` | |
+    | `value_scale_group` | channels of a group, for `value_scales = group` | |
+    | `scale` | type of a scale that is stored: f32, f16 or bf16 | `f32` |
+    | `layout` | `channel_major` or `token_major` keys, or `pairs` of channels and tokens | `channel_major` |
+    | `window` | a token attends to this many last positions, its own included | all |
+    | `sinks` | and to this many first positions | 0 |
 
-    The element type is what the cache holds logically, and what a lookup gives.
+    The element type is what the cache holds logically, and what a lookup gives. Codes of i8 and i4
+    need scales; fp8 may have them. Scales of a tensor (all layers and heads) or head (of a layer)
+    are constants of the model, in f32; those of a token (of a head) or group (of a token's channels)
+    are computed when the token is stored, and lie in its block as `scale` says.
+
+    Layers that differ in any of this are in separate caches.
 
     Value semantics: an op that extends a cache takes it and gives the next one. The cache that was
     taken must not be used again.
@@ -34,22 +47,53 @@ def LLM_PagedKVCache : LLM_Type<"PagedKVCache", "paged_kv_cache"> {
     !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
     !kv_half = !llm.paged_kv_cache<f32, 12, 16, 64, 16, 4096, key_storage = f16,
                                    value_storage = f16>
-    func.func private @use(!kv, !kv_half)
+    // Keys in 8 bits with a scale for each token and head, values in 4 with one for 32 channels.
+    !kv_mixed = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096, key_storage = i8,
+                                    value_storage = i4, key_scales = token, value_scales = group,
+                                    value_scale_group = 32, scale = f16>
+    // Latent heads, and a layer that sees 4 first and 1020 last positions.
+    !kv_latent = !llm.paged_kv_cache<bf16, 60, 1, 576, 16, 4096, value_head_dim = 512>
+    !kv_window = !llm.paged_kv_cache<bf16, 6, 8, 64, 16, 4096, layout = pairs, window = 1020,
+                                     sinks = 4>
+    func.func private @use(!kv, !kv_half, !kv_mixed, !kv_latent, !kv_window)
     ```
   }];
   let parameters = (ins
     "::mlir::Type":$elementType, "int64_t":$numLayers, "int64_t":$numKVHeads, "int64_t":$headDim,
     "int64_t":$blockSize, "int64_t":$maxSeqLen, "::mlir::Type":$keyStorage,
-    "::mlir::Type":$valueStorage, "int64_t":$valueHeadDim);
+    "::mlir::Type":$valueStorage, "int64_t":$valueHeadDim,
+    "::mlir::llm::ScaleGranularity":$keyScales, "::mlir::llm::ScaleGranularity":$valueScales,
+    "int64_t":$keyScaleGroup, "int64_t":$valueScaleGroup, "::mlir::Type":$scaleType,
+    "::mlir::llm::CacheArrangement":$arrangement, "int64_t":$window, "int64_t":$numSinks);
   let builders = [
+    // All named parameters at their defaults.
     TypeBuilderWithInferredContext<(ins "::mlir::Type":$elementType, "int64_t":$numLayers,
         "int64_t":$numKVHeads, "int64_t":$headDim, "int64_t":$blockSize, "int64_t":$maxSeqLen), [{
-      return $_get(elementType.getContext(), elementType, numLayers, numKVHeads, headDim, blockSize,
-                   maxSeqLen, elementType, elementType, headDim);
+      return get(elementType.getContext(),
+                 PagedKVCacheParameters::get(elementType, numLayers, numKVHeads, headDim, blockSize,
+                                             maxSeqLen));
+    }]>,
+    // Storage types and value head size given, the rest at their defaults.
+    TypeBuilder<(ins "::mlir::Type":$elementType, "int64_t":$numLayers, "int64_t":$numKVHeads,
+        "int64_t":$headDim, "int64_t":$blockSize, "int64_t":$maxSeqLen,
+        "::mlir::Type":$keyStorage, "::mlir::Type":$valueStorage, "int64_t":$valueHeadDim), [{
+      return $_get($_ctxt, elementType, numLayers, numKVHeads, headDim, blockSize, maxSeqLen,
+                   keyStorage, valueStorage, valueHeadDim, ScaleGranularity::None,
+                   ScaleGranularity::None, int64_t(0), int64_t(0), Float32Type::get($_ctxt),
+                   CacheArrangement::ChannelMajor, int64_t(0), int64_t(0));
+    }]>,
+    TypeBuilder<(ins "const ::mlir::llm::PagedKVCacheParameters &":$p), [{
+      return $_get($_ctxt, p.elementType, p.numLayers, p.numKVHeads, p.headDim, p.blockSize,
+                   p.maxSeqLen, p.keyStorage, p.valueStorage, p.valueHeadDim, p.keyScales,
+                   p.valueScales, p.keyScaleGroup, p.valueScaleGroup, p.scaleType, p.arrangement,
+                   p.window, p.numSinks);
     }]>
   ];
   let hasCustomAssemblyFormat = 1;
   let extraClassDeclaration = [{
+    /// All parameters; change some and build another type of them.
+    PagedKVCacheParameters getParameters() const;
+
     /// Most blocks that one sequence can have.
     int64_t getMaxBlocksPerSequence() const {
       return (getMaxSeqLen() + getBlockSize() - 1) / getBlockSize();
@@ -74,6 +118,9 @@ def LLM_QuantizedTensor : LLM_Type<"QuantizedTensor", "quantized_tensor"> {
     | `zero_point` | type of a zero point; only where not symmetric | the storage type |
     | `packing` | `dense`: codes in order; `halves`: the low bits of a group's bytes hold its first half | `dense` |
 
+    `symmetric` and `asymmetric` may be written for the first flag, `per_channel` and `per_tensor`
+    for the second, and a shape as `[16 x 1024]`.
+
     A symmetric code c stands for scale * c. Otherwise, with an integer zero point z, it stands for
     scale * (c - z); with a float zero point, which is a minimum, for scale * c + z, c unsigned.
 
@@ -82,6 +129,7 @@ def LLM_QuantizedTensor : LLM_Type<"QuantizedTensor", "quantized_tensor"> {
     llm.weight @q4_1 : !llm.quantized_tensor<i4, [16, 1024], false, true, 1, 32, 4, scale = f16,
                                              zero_point = f16>
     llm.weight @int8 : !llm.quantized_tensor<i8, [16, 1024], true, true, 1, 128, 8>
+    llm.weight @same : !llm.quantized_tensor<i8, [16 x 1024], symmetric, per_channel, 1, 128, 8>
     ```
   }];
   let parameters = (ins

@@ -57,6 +57,32 @@ def LLM_RMSNormOp : LLM_WeightUserOp<"rms_norm", [SameOperandsAndResultType]> {
   let hasVerifier = 1;
 }
 
+def LLM_LayerNormOp : LLM_WeightUserOp<"layer_norm", [AllTypesMatch<["input", "output"]>]> {
+  let summary = "Centre each token, divide it by its standard deviation, scale and shift it";
+  let description = [{
+    output = (input - mean) / sqrt(variance + epsilon) * weight + bias, over the features of each
+    token; the variance is that of the features, not an estimate.
+
+    ```mlir
+    llm.weight @norm.weight : tensor<64xf32>
+    llm.weight @norm.bias : tensor<64xf32>
+    func.func @f(%x: tensor<?x64xf32>) -> tensor<?x64xf32> {
+      %n = llm.layer_norm %x, @norm.weight bias(@norm.bias) epsilon(1.0e-5) : tensor<?x64xf32>
+      return %n : tensor<?x64xf32>
+    }
+    ```
+  }];
+  let arguments = (ins
+    LLM_ActivationTensor:$input, FlatSymbolRefAttr:$weight, OptionalAttr<FlatSymbolRefAttr>:$bias,
+    F32Attr:$epsilon);
+  let results = (outs LLM_ActivationTensor:$output);
+  let assemblyFormat = [{
+    $input `,` $weight (`bias` `(` $bias^ `)`)? `epsilon` `(` $epsilon `)` attr-dict `:`
+    type($input)
+  }];
+  let hasVerifier = 1;
+}
+
 def LLM_LinearOp : LLM_WeightUserOp<"linear"> {
   let summary = "Multiply by a weight matrix, with what is fused before and after";
   let description = [{
@@ -104,7 +130,7 @@ def LLM_LinearOp : LLM_WeightUserOp<"linear"> {
   let hasVerifier = 1;
 }
 
-def LLM_RopeOp : LLM_Op<"rope", [
+def LLM_RopeOp : LLM_StepOp<"rope", [
     Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>,
     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "Rotate queries and keys by their positions";
@@ -112,6 +138,7 @@ def LLM_RopeOp : LLM_Op<"rope", [
     Rotates the first `rotary_dim` channels of each head, in pairs, by position * theta^(-2i /
     rotary_dim) for pair i; the others pass through. The style says which channels are a pair. With
     `frequency_factors`, a vector of rotary_dim / 2 elements, pair i's angle is divided by element i.
+    `scaling` changes the angles for long sequences.
 
     Several inputs with the same tokens share one table of angles.
 
@@ -127,16 +154,18 @@ def LLM_RopeOp : LLM_Op<"rope", [
   let arguments = (ins
     Variadic<LLM_HeadsTensor>:$inputs, LLM_Indices:$positions, F32Attr:$theta,
     I32Attr:$rotary_dim, LLM_RopeStyleAttr:$style,
-    OptionalAttr<FlatSymbolRefAttr>:$frequency_factors);
+    OptionalAttr<FlatSymbolRefAttr>:$frequency_factors, OptionalAttr<LLM_RopeScalingAttr>:$scaling);
   let results = (outs Variadic<LLM_HeadsTensor>:$outputs);
   let assemblyFormat = [{
     $inputs `positions` `(` $positions `)` `theta` `(` $theta `)` `rotary_dim` `(` $rotary_dim `)`
-    custom<Keyword>($style) (`frequency_factors` `(` $frequency_factors^ `)`)? attr-dict `:` type(operands)
+    custom<Keyword>($style) (`frequency_factors` `(` $frequency_factors^ `)`)?
+    (`scaling` `(` $scaling^ `)`)? attr-dict `:` type(operands)
   }];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
-def LLM_SwiGLUOp : LLM_Op<"swiglu", [Pure, SameOperandsAndResultType]> {
+def LLM_SwiGLUOp : LLM_StepOp<"swiglu", [Pure, SameOperandsAndResultType]> {
   let summary = "Gate one tensor by another: silu(gate) * up";
   let description = [{
     silu(x) = x / (1 + exp(-x)).
@@ -151,6 +180,71 @@ def LLM_SwiGLUOp : LLM_Op<"swiglu", [Pure, SameOperandsAndResultType]> {
   let arguments = (ins LLM_ActivationTensor:$gate, LLM_ActivationTensor:$up);
   let results = (outs LLM_ActivationTensor:$output);
   let assemblyFormat = "$gate `,` $up attr-dict `:` type($output)";
+}
+
+def LLM_GeGLUOp : LLM_StepOp<"geglu", [Pure, SameOperandsAndResultType]> {
+  let summary = "Gate one tensor by another: gelu(gate) * up";
+  let description = [{
+    `approximation` says how GELU is computed; `tanh` is the default.
+
+    ```mlir
+    func.func @f(%gate: tensor<?x64xf32>, %up: tensor<?x64xf32>) -> tensor<?x64xf32> {
+      %h = llm.geglu %gate, %up : tensor<?x64xf32>
+      return %h : tensor<?x64xf32>
+    }
+    ```
+  }];
+  let arguments = (ins
+    LLM_ActivationTensor:$gate, LLM_ActivationTensor:$up,
+    DefaultValuedAttr<LLM_GELUApproximationAttr,
+                      "::mlir::llm::GELUApproximation::Tanh">:$approximation);
+  let results = (outs LLM_ActivationTensor:$output);
+  let assemblyFormat = [{
+    $gate `,` $up (`approximation` `(` custom<Keyword>($approximation)^ `)`)? attr-dict `:`
+    type($output)
+  }];
+}
+
+def LLM_MoEOp : LLM_WeightUserOp<"moe", [AllTypesMatch<["input", "output"]>]> {
+  let summary = "A gated feed-forward network of which each token uses a few experts";
+  let description = [{
+    The router, [experts, features], scores the experts for each token; the `experts(k of n)` with the
+    highest scores, ties to the lower number, compute down(silu(gate(x)) * up(x)), and the result is
+    their sum weighted by score. `normalize` divides the weights of a token by their sum, then
+    `scale` multiplies them. `selection_bias` is added to scores for the choice of experts, not for
+    their weights.
+
+    The weights of all experts lie one after another: `gate` and `up` are [experts * hidden,
+    features], `down` is [experts * features, hidden].
+
+    ```mlir
+    llm.weight @router : tensor<4x32xf32>
+    llm.weight @gate : tensor<256x32xf32>
+    llm.weight @up : tensor<256x32xf32>
+    llm.weight @down : tensor<128x64xf32>
+    func.func @f(%x: tensor<?x32xf32>) -> tensor<?x32xf32> {
+      %y = llm.moe %x router(@router) gate(@gate) up(@up) down(@down) experts(2 of 4) normalize
+          : tensor<?x32xf32>
+      return %y : tensor<?x32xf32>
+    }
+    ```
+  }];
+  let arguments = (ins
+    LLM_FeatureTensor:$input, FlatSymbolRefAttr:$router, FlatSymbolRefAttr:$gate,
+    FlatSymbolRefAttr:$up, FlatSymbolRefAttr:$down, I32Attr:$experts_per_token,
+    I32Attr:$num_experts,
+    DefaultValuedAttr<LLM_RouterScoresAttr, "::mlir::llm::RouterScores::Softmax">:$scores,
+    UnitAttr:$normalize, OptionalAttr<F32Attr>:$scale,
+    OptionalAttr<FlatSymbolRefAttr>:$selection_bias, OptionalAttr<TypeAttr>:$activation_type);
+  let results = (outs LLM_FeatureTensor:$output);
+  let assemblyFormat = [{
+    $input `router` `(` $router `)` `gate` `(` $gate `)` `up` `(` $up `)` `down` `(` $down `)`
+    `experts` `(` $experts_per_token `of` $num_experts `)`
+    (`scores` `(` custom<Keyword>($scores)^ `)`)? (`normalize` $normalize^)?
+    (`scale` `(` $scale^ `)`)? (`selection_bias` `(` $selection_bias^ `)`)?
+    (`activations` `(` $activation_type^ `)`)? attr-dict `:` type($input)
+  }];
+  let hasVerifier = 1;
 }
 
 def LLM_LogitsOp : LLM_WeightUserOp<"logits"> {
@@ -183,6 +277,38 @@ def LLM_LogitsOp : LLM_WeightUserOp<"logits"> {
                    "::mlir::FlatSymbolRefAttr":$weight)>
   ];
   let hasVerifier = 1;
+}
+
+def LLM_SampleOp : LLM_StepOp<"sample", [
+    Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+  let summary = "Choose a token for each row of scores";
+  let description = [{
+    Without `uniforms`, the token with the highest score, ties to the lower id. With `uniforms`, a
+    number in [0, 1) for each row: the scores are divided by `temperature` and become
+    probabilities; of the tokens, by descending probability and then by id, stay the first `top_k`,
+    those before which less than `top_p` lies, and those with at least `min_p` times the highest
+    probability; the first whose cumulated share exceeds the row's number is chosen.
+
+    ```mlir
+    func.func @f(%logits: tensor<?x1000xf32>, %uniforms: tensor<?xf32>) -> tensor<?xi32> {
+      %greedy = llm.sample %logits : (tensor<?x1000xf32>) -> tensor<?xi32>
+      %tokens = llm.sample %logits uniforms(%uniforms)
+          {temperature = 8.0e-01 : f32, top_k = 40 : i32, top_p = 9.5e-01 : f32}
+          : (tensor<?x1000xf32>, tensor<?xf32>) -> tensor<?xi32>
+      return %tokens : tensor<?xi32>
+    }
+    ```
+  }];
+  let arguments = (ins
+    LLM_FeatureTensor:$logits, Optional<LLM_Vector>:$uniforms,
+    OptionalAttr<F32Attr>:$temperature, OptionalAttr<I32Attr>:$top_k, OptionalAttr<F32Attr>:$top_p,
+    OptionalAttr<F32Attr>:$min_p);
+  let results = (outs LLM_Indices:$tokens);
+  let assemblyFormat = [{
+    $logits (`uniforms` `(` $uniforms^ `)`)? attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 } // opDocGroup

@@ -54,6 +54,25 @@ def LLM_WeightOp : LLM_Op<"weight", [Symbol]> {
   }];
 }
 
+def LLM_LoadWeightOp : LLM_WeightUserOp<"load_weight"> {
+  let summary = "A small vector of the checkpoint as a tensor";
+  let description = [{
+    For what is an operand elsewhere, such as the learned sinks of an attention op. Matrices are
+    never loaded: ops refer to them by name.
+
+    ```mlir
+    llm.weight @blk.0.attn_sinks.weight : tensor<64xf32>
+    func.func @f() -> tensor<64xf32> {
+      %sinks = llm.load_weight @blk.0.attn_sinks.weight : tensor<64xf32>
+      return %sinks : tensor<64xf32>
+    }
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$weight);
+  let results = (outs LLM_Vector:$output);
+  let assemblyFormat = "$weight attr-dict `:` type($output)";
+}
+
 } // opDocGroup
 
 #endif // LLMIR_DIALECT_LLM_IR_WEIGHTOPS_TD

@@ -45,6 +45,36 @@ def CheckCacheUsesPass : Pass<"llm-check-cache-uses"> {
   }];
 }
 
+def ReportCostsPass : Pass<"llm-report-costs"> {
+  let summary = "Remark on what each op costs: bytes and arithmetic";
+  let description = [{
+    Emits a remark at each op of the dialect that has a cost: bytes read and written, operations, and
+    bytes exchanged with other ranks, as sums over the step's T tokens, S sequences, R rows of logits,
+    C tokens of all contexts, and P pairs of a token and one of its context (CostOpInterface). The
+    pass changes nothing.
+
+    ```mlir
+    llm.weight @w : tensor<32x64xf32>
+    func.func @f(%x: tensor<?x64xf32>) -> tensor<?x32xf32> {
+      // reads 8192 + 256 T bytes, writes 128 T bytes, computes 4096 T flops
+      %y = llm.linear %x, @w : (tensor<?x64xf32>) -> tensor<?x32xf32>
+      return %y : tensor<?x32xf32>
+    }
+    ```
+    With sizes, a remark on the root of the pass gives the sums of all ops for a step of so many
+    tokens of so many sequences, each with a context of the same length:
+    `--llm-report-costs="sequences=8 tokens=8 context=4096"`.
+
+    Counts `ops-with-costs`.
+  }];
+  let options = [
+    Option<"sequences", "sequences", "int64_t", "0", "Sequences of the step to sum up for">,
+    Option<"tokens", "tokens", "int64_t", "0", "New tokens of all sequences; as many for each">,
+    Option<"context", "context", "int64_t", "0",
+           "Tokens of each sequence's context, the new ones included">
+  ];
+}
+
 def FuseProjectionsPass : Pass<"llm-fuse-projections", "::mlir::ModuleOp"> {
   let summary = "Fuse the projections that read the same activations";
   let description = [{

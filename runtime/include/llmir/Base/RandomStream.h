@@ -2,8 +2,8 @@
 // draws the same numbers whatever shares its batch and however often it is interrupted and resumed.
 // Not for cryptography.
 
-#ifndef LLMIR_ENGINE_RANDOMSTREAM_H
-#define LLMIR_ENGINE_RANDOMSTREAM_H
+#ifndef LLMIR_BASE_RANDOMSTREAM_H
+#define LLMIR_BASE_RANDOMSTREAM_H
 
 #include <array>
 #include <cstdint>
@@ -26,4 +26,4 @@ struct RandomStream {
 
 } // namespace llmir
 
-#endif // LLMIR_ENGINE_RANDOMSTREAM_H
+#endif // LLMIR_BASE_RANDOMSTREAM_H

@@ -1,6 +1,6 @@
 // RandomStream: Philox against its published vectors, and the shape of the numbers.
 
-#include "llmir/Engine/RandomStream.h"
+#include "llmir/Base/RandomStream.h"
 
 #include <gtest/gtest.h>
 

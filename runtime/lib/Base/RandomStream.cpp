@@ -1,6 +1,6 @@
 // Philox-4x32-10 and the mapping of its words to numbers in [0, 1).
 
-#include "llmir/Engine/RandomStream.h"
+#include "llmir/Base/RandomStream.h"
 
 namespace llmir {
 

@@ -1,0 +1,98 @@
+// What the kernels of attention share: where a worker keeps its state, which tasks a step has, and
+// how partial results merge. The key partition is fixed: key tiles, and splits of whole key tiles,
+// both counted from position 0, so that a row's sums are the same in every batch.
+
+#ifndef LLMIR_LIB_CONVERSION_LLMTOCPU_ATTENTIONSTATE_H
+#define LLMIR_LIB_CONVERSION_LLMTOCPU_ATTENTIONSTATE_H
+
+#include "CacheElements.h"
+#include "Kernels.h"
+
+namespace mlir::llm {
+
+/// The state of `rows` (token, query head) pairs after some keys: weighted sums of values [rows]
+/// [value dim], largest score [rows], sum of weights [rows]; f32, one after another.
+struct AttentionState {
+  Value memory; ///< memref<?xf32>
+  Value offset; ///< Of the state, in elements.
+  int64_t rows;
+  int64_t valueDim;
+
+  static int64_t elements(int64_t rows, int64_t valueDim) { return rows * (valueDim + 2); }
+  Value sumAt(KernelBuilder &b, Value row, Value channel) const {
+    return b.add(offset, b.add(b.mul(row, b.index(valueDim)), channel));
+  }
+  Value maximumAt(KernelBuilder &b, Value row) const {
+    return b.add(offset, b.add(b.index(rows * valueDim), row));
+  }
+  Value totalAt(KernelBuilder &b, Value row) const {
+    return b.add(offset, b.add(b.index(rows * (valueDim + 1)), row));
+  }
+};
+
+/// Offsets in a worker's scratch, in elements, for `rows` rows.
+struct AttentionScratch {
+  AttentionScratch(const AttentionKernel &kernel, int64_t rows);
+
+  int64_t query;       ///< [key dim][rows], scaled
+  int64_t weights;     ///< [value scale groups][rows][key tile]
+  int64_t valueScales; ///< [stored groups of values][key tile]
+  int64_t rescale;     ///< [rows]
+  int64_t split;       ///< AttentionState of a split
+  int64_t result;      ///< AttentionState of all splits
+  int64_t size;
+};
+
+/// Vectors that cover `size` elements: `lanes` wide, then halving.
+SmallVector<std::pair<int64_t, int64_t>> splitLanes(int64_t size, int64_t lanes);
+
+/// State that has seen no key.
+void emitEmptyState(KernelBuilder &builder, const AttentionState &state, int64_t lanes);
+
+/// Takes the keys of `part` into `whole` (log-sum-exp merge). An empty part leaves every byte.
+void emitMerge(KernelBuilder &builder, const AttentionState &whole, const AttentionState &part,
+               int64_t lanes);
+
+/// The function that computes the state of one (tokens, KV head, split). Arguments: query rows,
+/// cache base, table, table row (index of the sequence's first entry), layer, KV head, first token,
+/// keys that the first token sees, first key and end of the split, scratch, state memory, state
+/// offset, [key scales], [number of keys before the step, tree mask].
+func::FuncOp getSplitFunction(KernelLibrary &library, const AttentionKernel &kernel,
+                              int64_t tokens);
+
+/// One (sequence, tokens, KV head[, split]) as a task's body sees it.
+struct AttentionTask {
+  Value sequence;
+  Value token; ///< The first one.
+  int64_t tokens;
+  Value visible;   ///< Keys that the first token sees.
+  Value stepBegin; ///< Keys of the sequence that were there before the step.
+  Value head;
+  Value isSplit;   ///< i1: its splits are tasks of their own.
+  Value split;     ///< Of a split task; otherwise 0.
+  Value splits;    ///< Splits of the sequence.
+  Value firstSlot; ///< In the partial states, of this (tokens, head), when split.
+};
+
+/// What enumerating the tasks takes.
+struct AttentionTaskInputs {
+  Value worker, workers, contextLengths, cuLengths, sequences;
+};
+
+/// Calls `body` for this worker's tasks: a task for each split where sequences are split and
+/// `overSplits`, otherwise one for each (sequence, tokens, KV head); with `onlySplit`, only of
+/// sequences that are split.
+enum class AttentionTasks : uint8_t { All, Merges };
+void emitTasks(KernelBuilder &builder, const AttentionKernel &kernel,
+               const AttentionTaskInputs &inputs, AttentionTasks which,
+               llvm::function_ref<void(const AttentionTask &)> body);
+
+/// Divides a task's result by its weights and writes it. `sinks`: learned logits, or null;
+/// `valueScale`: constant scale of the head's values, or null.
+void emitOutput(KernelBuilder &builder, const AttentionKernel &kernel, const AttentionState &result,
+                const AttentionTask &task, Value output, Value sinks, Value valueScale,
+                int64_t lanes);
+
+} // namespace mlir::llm
+
+#endif // LLMIR_LIB_CONVERSION_LLMTOCPU_ATTENTIONSTATE_H

@@ -1,0 +1,37 @@
+// PrefixTree over PagedKVCache under long random runs, with and without a disk.
+
+#include "MachineCheck.h"
+#include "PrefixReplay.h"
+
+#include <ostream>
+
+using namespace llmir;
+using namespace llmir::model;
+
+namespace {
+
+struct Case {
+  const char *name;
+  PrefixSizes sizes;
+  int64_t operations;
+
+  friend void PrintTo(const Case &value, std::ostream *stream) { *stream << value.name; }
+};
+
+class PrefixTreeMachine : public testing::TestWithParam<Case> {};
+
+} // namespace
+
+TEST_P(PrefixTreeMachine, FollowsTheModel) {
+  const PrefixSizes &sizes = GetParam().sizes;
+  checkMachine<PrefixModel, PrefixReplay>(
+      PrefixModel(sizes), [&] { return std::make_unique<PrefixReplay>(sizes, smallStorage()); },
+      machineOperations(GetParam().operations));
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiers, PrefixTreeMachine,
+                         testing::Values(Case{"MemoryOnly", {10, 4, 3, 14, 0, 6, {}}, 60'000},
+                                         Case{"SmallDisk", {8, 4, 2, 12, 5, 6, {}}, 40'000},
+                                         Case{"LargeDisk", {7, 3, 4, 20, 40, 6, {}}, 20'000},
+                                         Case{"OneTokenBlocks", {9, 3, 1, 6, 4, 6, {}}, 20'000}),
+                         [](const testing::TestParamInfo<Case> &info) { return info.param.name; });

@@ -40,14 +40,25 @@ Status Compilation::planWeights() {
   return Status::ok();
 }
 
-static StatusOr<::llmir::ElementType> getElementType(Type type) {
-  if (type.isF32())
-    return ::llmir::ElementType::F32;
-  if (type.isF16())
-    return ::llmir::ElementType::F16;
-  if (type.isBF16())
-    return ::llmir::ElementType::BF16;
-  return ::llmir::unimplemented("a KV cache that stores another type than f32, f16 or bf16");
+static ::llmir::CacheParameters getCacheParameters(const llmir_cache_layout &layout) {
+  ::llmir::CacheParameters cache;
+  cache.keyType = static_cast<::llmir::ElementType>(layout.key_type);
+  cache.valueType = static_cast<::llmir::ElementType>(layout.value_type);
+  cache.numLayers = layout.num_layers;
+  cache.numKVHeads = layout.num_kv_heads;
+  cache.keyHeadDim = layout.key_head_dim;
+  cache.valueHeadDim = layout.value_head_dim;
+  cache.blockSize = layout.block_size;
+  cache.maxSeqLen = layout.max_seq_len;
+  cache.keyScales = static_cast<::llmir::ScaleGranularity>(layout.key_scale_granularity);
+  cache.valueScales = static_cast<::llmir::ScaleGranularity>(layout.value_scale_granularity);
+  cache.scaleType = static_cast<::llmir::ElementType>(layout.scale_type);
+  cache.keyScaleGroup = layout.key_scale_group;
+  cache.valueScaleGroup = layout.value_scale_group;
+  cache.arrangement = static_cast<::llmir::CacheArrangement>(layout.arrangement);
+  cache.window = layout.window;
+  cache.numSinks = layout.num_sinks;
+  return cache;
 }
 
 Status Compilation::readCaches() {
@@ -58,13 +69,7 @@ Status Compilation::readCaches() {
     auto type = dyn_cast<PagedKVCacheType>(attribute.getValue());
     if (!type)
       return missingAttribute("llm.caches", "an array of cache types");
-    StatusOr<::llmir::ElementType> keyType = getElementType(type.getKeyStorage());
-    StatusOr<::llmir::ElementType> valueType = getElementType(type.getValueStorage());
-    if (!keyType || !valueType)
-      return keyType ? valueType.status() : keyType.status();
-    manifest.caches.push_back({*keyType, *valueType, type.getNumLayers(), type.getNumKVHeads(),
-                               type.getHeadDim(), type.getValueHeadDim(), type.getBlockSize(),
-                               type.getMaxSeqLen()});
+    manifest.caches.push_back(getCacheParameters(type.getLayout()));
   }
   return Status::ok();
 }

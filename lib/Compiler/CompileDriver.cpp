@@ -26,6 +26,14 @@ llvm::StringRef mlir::llm::getName(KVElementType type) {
     return "f16";
   case KVElementType::BF16:
     return "bf16";
+  case KVElementType::F8E4M3FN:
+    return "f8E4M3FN";
+  case KVElementType::F8E5M2:
+    return "f8E5M2";
+  case KVElementType::I8:
+    return "i8";
+  case KVElementType::I4:
+    return "i4";
   }
   return "unknown";
 }

@@ -22,7 +22,11 @@ struct ImportGGUFCommandLine {
       cl::init(KVElementType::F16),
       cl::values(clEnumValN(KVElementType::F32, "f32", "32-bit floats"),
                  clEnumValN(KVElementType::F16, "f16", "16-bit floats"),
-                 clEnumValN(KVElementType::BF16, "bf16", "bfloat16"))};
+                 clEnumValN(KVElementType::BF16, "bf16", "bfloat16"),
+                 clEnumValN(KVElementType::F8E4M3FN, "f8E4M3FN", "8-bit floats, scales by token"),
+                 clEnumValN(KVElementType::F8E5M2, "f8E5M2", "8-bit floats, scales by token"),
+                 clEnumValN(KVElementType::I8, "i8", "8-bit integers, scales by token"),
+                 clEnumValN(KVElementType::I4, "i4", "4-bit integers, scales by 32 channels"))};
   cl::opt<int64_t> blockSize{"block-size", cl::desc("Tokens a block of the KV cache"),
                              cl::init(16)};
   cl::opt<int64_t> maxSequenceLength{

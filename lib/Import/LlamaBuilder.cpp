@@ -245,7 +245,8 @@ FailureOr<Value> LlamaBuilder::buildAttention(int64_t layer, Value input) {
   auto rope = RopeOp::create(builder, model.location(prefix + "rotated"),
                              TypeRange{query->getType(), key->getType()}, ValueRange{*query, *key},
                              model.getPositions(), APFloat(static_cast<float>(config.ropeTheta)),
-                             config.rotaryDim, RopeStyle::Interleaved, frequencyFactors);
+                             config.rotaryDim, RopeStyle::Interleaved, frequencyFactors,
+                             /*scaling=*/RopeScalingAttr());
   auto store = StoreKVOp::create(builder, model.location(prefix + "cache"), cache.getType(), cache,
                                  rope.getOutputs()[1], *value, model.getSlots(),
                                  /*layer_index=*/Value(), layer);
@@ -336,19 +337,43 @@ FailureOr<OwningOpRef<ModuleOp>> LlamaBuilder::build() {
 }
 
 /// The cache type of the model, or a diagnostic of the type's verifier.
+/// One scale for each token and KV head; for four bits one for each 32 channels, where that
+/// divides.
+static void chooseQuantizedStorage(MLIRContext *context, KVElementType kind,
+                                   PagedKVCacheParameters &parameters) {
+  Type storage;
+  if (kind == KVElementType::F8E4M3FN)
+    storage = Float8E4M3FNType::get(context);
+  else if (kind == KVElementType::F8E5M2)
+    storage = Float8E5M2Type::get(context);
+  else if (kind == KVElementType::I8 || kind == KVElementType::I4)
+    storage = IntegerType::get(context, kind == KVElementType::I8 ? 8 : 4);
+  else
+    return;
+  constexpr int64_t group = 32;
+  bool isGrouped = kind == KVElementType::I4 && parameters.headDim % (2 * group) == 0;
+  parameters.keyStorage = parameters.valueStorage = storage;
+  parameters.keyScales = parameters.valueScales =
+      isGrouped ? ScaleGranularity::Group : ScaleGranularity::Token;
+  parameters.keyScaleGroup = parameters.valueScaleGroup = isGrouped ? group : 0;
+  parameters.scaleType = Float16Type::get(context);
+}
+
 static FailureOr<PagedKVCacheType> getCacheType(const CheckpointReader &reader,
                                                 const LlamaConfiguration &config,
                                                 const ImportOptions &options) {
   MLIRContext *context = reader.getContext();
+  // What is quantised is logically f16.
   Type element = Float16Type::get(context);
   if (options.kvElementType == KVElementType::F32)
     element = Float32Type::get(context);
   else if (options.kvElementType == KVElementType::BF16)
     element = BFloat16Type::get(context);
-  auto type =
-      PagedKVCacheType::getChecked([&] { return reader.emitError(); }, context, element,
-                                   config.layers, config.kvHeads, config.headDim, options.blockSize,
-                                   config.maxSequenceLength, element, element, config.headDim);
+  auto parameters =
+      PagedKVCacheParameters::get(element, config.layers, config.kvHeads, config.headDim,
+                                  options.blockSize, config.maxSequenceLength);
+  chooseQuantizedStorage(context, options.kvElementType, parameters);
+  auto type = PagedKVCacheType::getChecked([&] { return reader.emitError(); }, context, parameters);
   if (!type)
     return failure();
   return type;

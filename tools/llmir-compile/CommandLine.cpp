@@ -33,7 +33,10 @@ static const std::map<std::string, EmitKind> kEmitKinds = {
 static const std::map<std::string, ActivationType> kActivations = {
     {"f32", ActivationType::F32}, {"int8", ActivationType::I8}, {"bf16", ActivationType::BF16}};
 static const std::map<std::string, KVElementType> kKVTypes = {
-    {"f32", KVElementType::F32}, {"f16", KVElementType::F16}, {"bf16", KVElementType::BF16}};
+    {"f32", KVElementType::F32},       {"f16", KVElementType::F16},
+    {"bf16", KVElementType::BF16},     {"f8E4M3FN", KVElementType::F8E4M3FN},
+    {"f8E5M2", KVElementType::F8E5M2}, {"i8", KVElementType::I8},
+    {"i4", KVElementType::I4}};
 static const std::map<std::string, WeightStorage> kWeightStorages = {{"int8", WeightStorage::I8},
                                                                      {"int4", WeightStorage::I4}};
 static const std::map<std::string, WeightSymmetry> kSymmetries = {
@@ -123,7 +126,8 @@ static void declareOptions(CLI::App &app, CommandLine &line, Choices &choices) {
       ->check(CLI::IsMember(phases));
   addChoice(app, "--activations", choices.activations, kActivations,
             "How activations enter the matrix products");
-  addChoice(app, "--kv", choices.kv, kKVTypes, "Element type of the KV cache");
+  addChoice(app, "--kv", choices.kv, kKVTypes,
+            "Storage of the KV cache; 8 and 4 bits have f16 scales by token (i4: by 32 channels)");
   declareQuantizationOptions(app, line, choices);
   app.add_option("--max-seq-len", choices.maxSeqLen,
                  "Tokens that a sequence may have (default: what the checkpoint says)")

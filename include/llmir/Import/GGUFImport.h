@@ -17,7 +17,7 @@ class GGUFFile;
 namespace mlir::llm {
 
 /// Element type of the imported model's KV cache.
-enum class KVElementType { F32, F16, BF16 };
+enum class KVElementType { F32, F16, BF16, F8E4M3FN, F8E5M2, I8, I4 };
 
 /// What an import decides beside what the checkpoint says.
 struct ImportOptions {

@@ -35,7 +35,7 @@ namespace {
 struct AttentionArguments {
   AttentionTaskInputs tasks;
   Value query, base, table, tableStride, layer, scratch, partials, output;
-  Value keyScales, valueScales, sinkLogits, treeMask;
+  Value keyScales, valueScales, sinkLogits, sinkOffset, treeMask, hasTree;
 
   AttentionArguments(const AttentionKernel &kernel, ValueRange a)
       : tasks{a[0], a[1], a[6], a[7], a[8]}, query(a[2]), base(a[3]), table(a[4]),
@@ -50,7 +50,9 @@ struct AttentionArguments {
     take(CacheSide::keys(kernel.layout).hasConstantScale(), keyScales);
     take(CacheSide::values(kernel.layout).hasConstantScale(), valueScales);
     take(kernel.sinkLogits, sinkLogits);
+    take(kernel.sinkLogits, sinkOffset);
     take(kernel.treeMask, treeMask);
+    take(kernel.treeMask, hasTree);
   }
 
   static SmallVector<Type> types(KernelLibrary &library, const AttentionKernel &kernel) {
@@ -63,9 +65,10 @@ struct AttentionArguments {
         index, floats, floats,       kernel.output};
     llvm::append_range(types, scaleArguments(library, kernel.layout));
     if (kernel.sinkLogits)
-      types.push_back(floats);
+      llvm::append_values(types, library.bytesType(), index);
     if (kernel.treeMask)
-      types.push_back(library.vectorType(IntegerType::get(context, 64)));
+      llvm::append_values(types, library.vectorType(IntegerType::get(context, 64)),
+                          IntegerType::get(context, 1));
     return types;
   }
 };
@@ -123,8 +126,11 @@ private:
         arguments.scratch, state.memory,   state.offset};
     if (arguments.keyScales)
       operands.push_back(arguments.keyScales);
-    if (arguments.treeMask)
-      llvm::append_values(operands, task.stepBegin, arguments.treeMask);
+    if (arguments.treeMask) {
+      // Without a mask every key counts as one from before the step.
+      Value old = b.select(arguments.hasTree, task.stepBegin, lastVisible(task));
+      llvm::append_values(operands, old, arguments.treeMask, arguments.hasTree);
+    }
     func::CallOp::create(b, getSplitFunction(library, kernel, task.tokens), operands);
   }
 
@@ -164,8 +170,14 @@ private:
       Value index = b.add(b.mul(arguments.layer, b.index(layout.num_kv_heads)), task.head);
       valueScale = b.load(arguments.valueScales, index);
     }
-    llm::emitOutput(b, kernel, result, task, arguments.output, arguments.sinkLogits, valueScale,
-                    lanes);
+    Value sinks;
+    if (arguments.sinkLogits) {
+      // The logits of the head's group.
+      Value first = b.mul(task.head, b.index(kernel.groupSize() * 4));
+      sinks = b.add(arguments.sinkOffset, first);
+    }
+    llm::emitOutput(b, kernel, result, task, arguments.output,
+                    {arguments.sinkLogits, sinks, valueScale}, lanes);
   }
 
   KernelBuilder &b;

@@ -54,6 +54,7 @@ public:
     if (kernel.treeMask) {
       stepBegin = rest[0];
       treeMask = rest[1];
+      hasTree = rest[2];
     }
   }
 
@@ -238,6 +239,38 @@ private:
     }
   }
 
+  /// sum(stream, row, vector) += factor(stream, row, vector) * load(vector)[stream] for all of
+  /// them. What there is less of, factors or vectors, is kept in registers beside the sums.
+  void emitProducts(int64_t count, size_t vectors, int64_t streams,
+                    llvm::function_ref<SmallVector<Value>(size_t)> load,
+                    llvm::function_ref<Value(int64_t, int64_t, size_t)> factor,
+                    llvm::function_ref<Value &(int64_t, int64_t, size_t)> sumOf) {
+    auto accumulate = [&](int64_t stream, int64_t i, size_t p, Value by, Value element) {
+      Value &sum = sumOf(stream, i, p);
+      sum = b.fma(by, element, sum);
+    };
+    if (streams == 1 && count < static_cast<int64_t>(vectors)) {
+      SmallVector<Value> factors;
+      for (int64_t i = 0; i < count; ++i)
+        factors.push_back(factor(0, i, 0));
+      for (size_t p = 0; p < vectors; ++p) {
+        Value element = load(p).front();
+        for (int64_t i = 0; i < count; ++i) {
+          bool isSame = factors[i].getType() == element.getType();
+          accumulate(0, i, p, isSame ? factors[i] : factor(0, i, p), element);
+        }
+      }
+      return;
+    }
+    SmallVector<SmallVector<Value>> loaded;
+    for (size_t p = 0; p < vectors; ++p)
+      loaded.push_back(load(p));
+    for (int64_t stream = 0; stream < streams; ++stream)
+      for (int64_t i = 0; i < count; ++i)
+        for (size_t p = 0; p < vectors; ++p)
+          accumulate(stream, i, p, factor(stream, i, p), loaded[p][stream]);
+  }
+
   /// Adds the products of key units [from, to) to `sums`: [streams when `apart`][rows][pieces].
   SmallVector<Value> emitDots(Value row, int64_t count, ArrayRef<Piece> pieces, Value from,
                               Value to, bool apart, ArrayRef<Value> prefetched) {
@@ -251,20 +284,21 @@ private:
       SmallVector<Value> sums(carried);
       for (Value address : prefetched)
         emitPrefetch(address, unit, keys.units());
-      SmallVector<SmallVector<Value>> loaded;
       Value offset = b.mul(unit, b.index(layout.key_channel_stride));
-      for (const Piece &piece : pieces)
-        loaded.push_back(loadElements(b, keys, base, b.add(piece.keys, offset), piece.width));
-      for (int64_t stream = 0; stream < streams; ++stream) {
-        Value channel = b.add(unit, b.index(stream * keys.units()));
-        for (int64_t i = 0; i < count; ++i) {
-          Value scalar = b.load(scratch, queryAt(channel, b.add(row, b.index(i))));
-          for (auto [p, piece] : llvm::enumerate(pieces)) {
-            Value &sum = sums[((apart ? stream * count : 0) + i) * pieces.size() + p];
-            sum = b.fma(b.broadcast(scalar, piece.width), loaded[p][stream], sum);
-          }
-        }
-      }
+      emitProducts(
+          count, pieces.size(), streams,
+          [&](size_t p) {
+            const Piece &piece = pieces[p];
+            return loadElements(b, keys, base, b.add(piece.keys, offset), piece.width);
+          },
+          [&](int64_t stream, int64_t i, size_t p) {
+            Value channel = b.add(unit, b.index(stream * keys.units()));
+            Value scalar = b.load(scratch, queryAt(channel, b.add(row, b.index(i))));
+            return b.broadcast(scalar, pieces[p].width);
+          },
+          [&](int64_t stream, int64_t i, size_t p) -> Value & {
+            return sums[((apart ? stream * count : 0) + i) * pieces.size() + p];
+          });
       return sums;
     });
   }
@@ -347,7 +381,8 @@ private:
     }
     if (kernel.treeMask) {
       newInt = b.toI32(b.sub(stepBegin, firstKey));
-      bits = b.load(treeMask, b.add(token, ofToken));
+      Value at = b.select(hasTree, b.add(token, ofToken), b.index(0));
+      bits = b.load(treeMask, at);
     }
     SmallVector<Value> masks;
     for (auto [from, width] : parts) {
@@ -570,22 +605,22 @@ private:
       SmallVector<Value> sums(carried);
       Value inMemory = inBlock ? b.add(key, inBlock) : key;
       Value here = b.add(address, b.mul(inMemory, b.index(layout.value_token_stride)));
-      SmallVector<SmallVector<Value>> loaded;
-      for (auto [channel, width] : parts) {
-        Value element = b.add(here, b.index(channel * layout.value_channel_stride));
-        loaded.push_back(loadElements(b, values, base, element, width));
-      }
-      size_t next = 0;
       Value inTile = b.add(column, key);
-      for (size_t stream = 0; stream < weightGroups.size(); ++stream)
-        for (int64_t i = 0; i < count; ++i) {
-          Value weight =
-              b.load(scratch, weightAt(weightGroups[stream], b.add(row, b.index(i)), inTile));
-          for (auto [p, part] : llvm::enumerate(parts)) {
-            Value &sum = sums[next++];
-            sum = b.fma(b.broadcast(weight, part.second), loaded[p][stream], sum);
-          }
-        }
+      emitProducts(
+          count, parts.size(), static_cast<int64_t>(weightGroups.size()),
+          [&](size_t p) {
+            auto [channel, width] = parts[p];
+            Value element = b.add(here, b.index(channel * layout.value_channel_stride));
+            return loadElements(b, values, base, element, width);
+          },
+          [&](int64_t stream, int64_t i, size_t p) {
+            Value weight =
+                b.load(scratch, weightAt(weightGroups[stream], b.add(row, b.index(i)), inTile));
+            return b.broadcast(weight, parts[p].second);
+          },
+          [&](int64_t stream, int64_t i, size_t p) -> Value & {
+            return sums[(stream * count + i) * parts.size() + p];
+          });
       return sums;
     });
   }
@@ -600,7 +635,7 @@ private:
   AttentionScratch at;
   Value query, base, table, tableRow, layer, head, token, visible, begin, end, scratch;
   AttentionState state;
-  Value keyScales, stepBegin, treeMask;
+  Value keyScales, stepBegin, treeMask, hasTree;
   Value lastBlock, windowBegin, lastWindowBegin;
   Value firstBlock, inBlock; ///< Of the tile being emitted; `inBlock` null: 0.
 };
@@ -622,7 +657,8 @@ func::FuncOp getSplitFunction(KernelLibrary &library, const AttentionKernel &ker
   if (CacheSide::keys(kernel.layout).hasConstantScale())
     types.push_back(floats);
   if (kernel.treeMask)
-    llvm::append_values(types, index, library.vectorType(IntegerType::get(context, 64)));
+    llvm::append_values(types, index, library.vectorType(IntegerType::get(context, 64)),
+                        IntegerType::get(context, 1));
   return library.getOrCreate(kernel.name() + "_split_" + std::to_string(tokens), types,
                              [&](KernelBuilder &builder, ValueRange arguments) {
                                SplitEmitter(builder, library, kernel, tokens, arguments).emit();

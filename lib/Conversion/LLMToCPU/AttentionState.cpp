@@ -122,7 +122,7 @@ void emitMerge(KernelBuilder &b, const AttentionState &whole, const AttentionSta
 }
 
 void emitOutput(KernelBuilder &b, const AttentionKernel &kernel, const AttentionState &result,
-                const AttentionTask &task, Value output, Value sinks, Value valueScale,
+                const AttentionTask &task, Value output, const OutputFactors &factors,
                 int64_t lanes) {
   Type element = kernel.output.getElementType();
   int64_t group = kernel.groupSize();
@@ -131,12 +131,14 @@ void emitOutput(KernelBuilder &b, const AttentionKernel &kernel, const Attention
     Value head = b.add(b.mul(task.head, b.index(group)), b.rem(row, b.index(group)));
     Value total = b.load(result.memory, result.totalAt(b, row));
     Value scale = b.f32(factor);
-    if (valueScale)
-      scale = b.mul(scale, valueScale);
-    if (sinks) {
+    if (factors.valueScale)
+      scale = b.mul(scale, factors.valueScale);
+    if (factors.sinks) {
       // A sink has a weight and no value.
       Value maximum = b.load(result.memory, result.maximumAt(b, row));
-      Value sink = b.load(sinks, head);
+      Value inGroup = b.rem(row, b.index(group));
+      Value at = b.add(factors.firstSink, b.mul(inGroup, b.index(4)));
+      Value sink = b.firstLane(b.loadBytes(factors.sinks, at, b.getF32Type(), 1));
       Value larger = b.maximum(maximum, sink);
       Value rescale = emitScalarExp(b, b.sub(maximum, larger));
       total = b.fma(total, rescale, emitScalarExp(b, b.sub(sink, larger)));

@@ -56,7 +56,7 @@ void emitMerge(KernelBuilder &builder, const AttentionState &whole, const Attent
 /// The function that computes the state of one (tokens, KV head, split). Arguments: query rows,
 /// cache base, table, table row (index of the sequence's first entry), layer, KV head, first token,
 /// keys that the first token sees, first key and end of the split, scratch, state memory, state
-/// offset, [key scales], [number of keys before the step, tree mask].
+/// offset, [key scales], [number of keys before the step, tree mask, whether there is one].
 func::FuncOp getSplitFunction(KernelLibrary &library, const AttentionKernel &kernel,
                               int64_t tokens);
 
@@ -79,18 +79,24 @@ struct AttentionTaskInputs {
   Value worker, workers, contextLengths, cuLengths, sequences;
 };
 
-/// Calls `body` for this worker's tasks: a task for each split where sequences are split and
-/// `overSplits`, otherwise one for each (sequence, tokens, KV head); with `onlySplit`, only of
-/// sequences that are split.
+/// Calls `body` for this worker's tasks. All: a task for each split where a sequence is split,
+/// otherwise one for each (sequence, tokens, KV head). Merges: one for each (sequence, tokens, KV
+/// head) of sequences that are split.
 enum class AttentionTasks : uint8_t { All, Merges };
 void emitTasks(KernelBuilder &builder, const AttentionKernel &kernel,
                const AttentionTaskInputs &inputs, AttentionTasks which,
                llvm::function_ref<void(const AttentionTask &)> body);
 
-/// Divides a task's result by its weights and writes it. `sinks`: learned logits, or null;
-/// `valueScale`: constant scale of the head's values, or null.
+/// What else the output of a task depends on; null where there is none.
+struct OutputFactors {
+  Value sinks;      ///< memref<?xi8>: learned logits, f32
+  Value firstSink;  ///< Byte of the logit of the group's first query head.
+  Value valueScale; ///< Constant scale of the KV head's values.
+};
+
+/// Divides a task's result by its weights and writes it.
 void emitOutput(KernelBuilder &builder, const AttentionKernel &kernel, const AttentionState &result,
-                const AttentionTask &task, Value output, Value sinks, Value valueScale,
+                const AttentionTask &task, Value output, const OutputFactors &factors,
                 int64_t lanes);
 
 } // namespace mlir::llm

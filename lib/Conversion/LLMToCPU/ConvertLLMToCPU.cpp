@@ -3,6 +3,8 @@
 // cache handle. Every tile of an op is computed where the op stood. Buffers are freed by MLIR's
 // ownership-based deallocation, which runs last.
 
+#include "CacheElements.h"
+#include "CacheOpKernels.h"
 #include "HostFeatures.h"
 #include "Kernels.h"
 #include "RuntimeCalls.h"
@@ -139,10 +141,24 @@ public:
                          cast<MemRefType>(valueRows.getType())};
     func::FuncOp function = getKernel(state.library, kernel);
     withPool(handle, layout, [&](Value pool) {
-      func::CallOp::create(
-          b, function,
-          ValueRange{b.index(0), dim(keyRows, 0), keyRows, valueRows, pool, slots, layer});
+      SmallVector<Value> arguments = {b.index(0), dim(keyRows, 0), keyRows, valueRows,
+                                      pool,       slots,           layer};
+      appendScales(arguments, layout, handle);
+      func::CallOp::create(b, function, arguments);
     });
+  }
+
+  /// Adds the constant scales of the handle's cache, where its layout has any.
+  void appendScales(SmallVector<Value> &arguments, const llmir_cache_layout &layout, Value handle) {
+    auto append = [&](const CacheSide &side, StringRef function) {
+      if (!side.hasConstantScale())
+        return;
+      Value pointer = emitCacheScales(b, state.module, handle, function);
+      arguments.push_back(emitMemRefAt(b, pointer, state.library.vectorType(b.getF32Type()),
+                                       b.index(std::numeric_limits<int64_t>::max())));
+    };
+    append(CacheSide::keys(layout), "llmir_rt_cache_key_scales");
+    append(CacheSide::values(layout), "llmir_rt_cache_value_scales");
   }
 
   KernelBuilder b;
@@ -239,9 +255,8 @@ struct PagedAttentionConversion : OpConversionPattern<PagedAttentionOp> {
     Value cuLengths = operands.getCuLengths() ? c.flatten(operands.getCuLengths())
                                               : emitPaddedLengths(c, query, sequences);
     Value queryRows = c.asRows(query), outputRows = c.asRows(output);
-    AttentionKernel kernel{layout, op.getNumHeads(), op.getScale().convertToDouble(),
-                           cast<MemRefType>(queryRows.getType()),
-                           cast<MemRefType>(outputRows.getType())};
+    AttentionKernel kernel = getAttentionKernel(op, cast<MemRefType>(queryRows.getType()),
+                                                cast<MemRefType>(outputRows.getType()));
     Value scratch = c.allocateTemporary(b.getF32Type(), b.index(kernel.scratchElements()));
     func::FuncOp function = getKernel(state.library, kernel);
     Value table = operands.getBlockTable();
@@ -249,11 +264,24 @@ struct PagedAttentionConversion : OpConversionPattern<PagedAttentionOp> {
     c.withPool(
         operands.getCache(), layout,
         [&](Value pool) {
-          func::CallOp::create(b, function,
-                               ValueRange{b.index(0), b.index(1), queryRows, pool, c.flatten(table),
-                                          c.dim(table, 1), lengths, cuLengths, sequences,
-                                          c.layerOf(operands.getLayerIndex(), op.getLayer()),
-                                          scratch, scratch, outputRows});
+          SmallVector<Value> arguments = {
+              b.index(0),       b.index(1),
+              queryRows,        pool,
+              c.flatten(table), c.dim(table, 1),
+              lengths,          cuLengths,
+              sequences,        c.layerOf(operands.getLayerIndex(), op.getLayer()),
+              scratch,          scratch,
+              outputRows};
+          c.appendScales(arguments, layout, operands.getCache());
+          if (Value sinks = operands.getSinkLogits())
+            llvm::append_values(arguments,
+                                emitMemRefAt(b, emitPointerTo(b, sinks), state.library.bytesType(),
+                                             b.index(kernel.heads * 4)),
+                                b.index(0));
+          if (Value mask = operands.getTreeMask())
+            llvm::append_values(arguments, c.flatten(mask),
+                                arith::ConstantOp::create(b, b.getBoolAttr(true)).getResult());
+          func::CallOp::create(b, function, arguments);
         },
         [&] { c.fillWithZero(output); });
     rewriter.replaceOp(op, output);
@@ -364,7 +392,10 @@ private:
                                     "control flow, but it has ")
                << function.getBlocks().size();
       WalkResult result = function.walk([&](Operation *op) {
-        if (isa<AppendKVOp, BlockTableOp, PagedAttentionOp, StoreKVOp>(op))
+        if (auto attention = dyn_cast<PagedAttentionOp>(op))
+          return failed(checkAttention(attention)) ? WalkResult::interrupt()
+                                                   : WalkResult::advance();
+        if (isa<AppendKVOp, BlockTableOp, StoreKVOp>(op))
           return WalkResult::advance();
         if (isa_and_nonnull<LLMDialect>(op->getDialect())) {
           op->emitOpError("cannot be lowered outside a step; expected llm.append_kv, "

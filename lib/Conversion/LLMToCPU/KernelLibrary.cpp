@@ -41,20 +41,29 @@ func::FuncOp KernelLibrary::getOrCreate(StringRef name, TypeRange argumentTypes,
 }
 
 std::string KernelLibrary::getOrCreateConstant(StringRef name, ArrayRef<float> numbers) {
+  auto type =
+      RankedTensorType::get({static_cast<int64_t>(numbers.size())}, Float32Type::get(context()));
+  return getOrCreateConstant(name, DenseElementsAttr::get(type, numbers));
+}
+
+std::string KernelLibrary::getOrCreateConstant(StringRef name, ArrayRef<double> numbers) {
+  auto type =
+      RankedTensorType::get({static_cast<int64_t>(numbers.size())}, Float64Type::get(context()));
+  return getOrCreateConstant(name, DenseElementsAttr::get(type, numbers));
+}
+
+std::string KernelLibrary::getOrCreateConstant(StringRef name, DenseElementsAttr numbers) {
   for (const auto &[known, symbol] : constants)
-    if (ArrayRef(known) == numbers)
+    if (known == numbers)
       return symbol;
   std::string symbol = name.str() + "_" + std::to_string(constants.size());
   OpBuilder builder(context());
   builder.setInsertionPointToStart(module.getBody());
-  auto size = static_cast<int64_t>(numbers.size());
-  Type element = builder.getF32Type();
-  auto global = memref::GlobalOp::create(
-      builder, module.getLoc(), symbol, builder.getStringAttr("private"),
-      MemRefType::get({size}, element),
-      DenseElementsAttr::get(RankedTensorType::get({size}, element), numbers), /*constant=*/true,
-      /*alignment=*/IntegerAttr());
-  constants.emplace_back(numbers.vec(), global.getSymName().str());
+  auto tensor = cast<RankedTensorType>(numbers.getType());
+  memref::GlobalOp::create(builder, module.getLoc(), symbol, builder.getStringAttr("private"),
+                           MemRefType::get(tensor.getShape(), tensor.getElementType()), numbers,
+                           /*constant=*/true, /*alignment=*/IntegerAttr());
+  constants.emplace_back(numbers, symbol);
   return symbol;
 }
 

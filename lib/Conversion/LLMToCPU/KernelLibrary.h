@@ -31,8 +31,9 @@ public:
   /// `body` when it is new. Functions of one name and different types get a number.
   func::FuncOp getOrCreate(StringRef name, TypeRange argumentTypes, Body body);
 
-  /// The name of a constant memref.global with these numbers.
+  /// The name of a constant memref.global of f32 or f64 with these numbers.
   std::string getOrCreateConstant(StringRef name, ArrayRef<float> numbers);
+  std::string getOrCreateConstant(StringRef name, ArrayRef<double> numbers);
 
   /// Types of common arguments.
   Type indexType() const { return IndexType::get(context()); }
@@ -48,7 +49,8 @@ private:
   CPUTarget cpu;
   MLIRContext *mlirContext;
   llvm::StringMap<func::FuncOp> functions;
-  std::vector<std::pair<std::vector<float>, std::string>> constants;
+  std::string getOrCreateConstant(StringRef name, DenseElementsAttr numbers);
+  std::vector<std::pair<DenseElementsAttr, std::string>> constants;
   llvm::StringMap<int> names;
 };
 

@@ -78,6 +78,8 @@ struct RopeTableKernel {
   int64_t rotaryDim;
   bool factors;
   MemRefType table;
+  SmallVector<double> frequencies = {}; ///< Radians a position, when theta does not give them.
+  double magnitude = 1.0;               ///< Of cosines and sines.
 };
 func::FuncOp getKernel(KernelLibrary &library, const RopeTableKernel &kernel);
 
@@ -106,8 +108,9 @@ func::FuncOp getKernel(KernelLibrary &library, const StoreKVKernel &kernel);
 /// memref<?xi32>, entries of a table row (index), context lengths memref<?xi32>, cumulative lengths
 /// memref<?xi32>, number of sequences (index), layer (index), scratch memref<?xf32> of
 /// `scratchElements`, partial states memref<?xf32> of `partialElements` that all workers share (not
-/// used by a single worker), output rows, scaleArguments, [sink logits memref<?xf32> of the query
-/// heads], [tree mask memref<?xi64>: llmir_step_args.tree_mask].
+/// used by a single worker), output rows, scaleArguments, [sink logits of the query heads, f32:
+/// memref<?xi8> and their offset in it (index)], [tree mask memref<?xi64>:
+/// llmir_step_args.tree_mask, and whether there is one (i1; if not, its memory is not read)].
 ///
 /// One key partition (key tiles in splits, counted from position 0), one order of rescaling and one
 /// merge for every number of tokens and workers.

@@ -21,6 +21,11 @@ func::FuncOp getKernel(KernelLibrary &library, const RopeTableKernel &kernel) {
   std::string name = "rope_table_" + std::to_string(kernel.rotaryDim) + "_" +
                      llvm::utohexstr(llvm::bit_cast<uint64_t>(kernel.theta)) +
                      (kernel.factors ? "_factors" : "");
+  std::string frequencies;
+  if (!kernel.frequencies.empty()) {
+    frequencies = library.getOrCreateConstant("rope_frequencies", kernel.frequencies);
+    name += "_" + frequencies + "_" + llvm::utohexstr(llvm::bit_cast<uint64_t>(kernel.magnitude));
+  }
   return library.getOrCreate(name, types, [&](KernelBuilder &b, ValueRange arguments) {
     Value table = arguments.back();
     int64_t pairs = kernel.rotaryDim / 2;
@@ -34,9 +39,15 @@ func::FuncOp getKernel(KernelLibrary &library, const RopeTableKernel &kernel) {
     b.loop(arguments[0], arguments[1], 1, [&](Value token) {
       Value position = arith::SIToFPOp::create(b, f64, b.load(arguments[2], token));
       b.loop(b.index(0), b.index(pairs), 1, [&](Value pair) {
-        Value exponent = arith::SIToFPOp::create(b, f64, b.toI32(pair));
-        exponent = b.mul(exponent, constant(slope));
-        Value frequency = math::Exp2Op::create(b, exponent);
+        Value frequency;
+        if (frequencies.empty()) {
+          Value exponent = arith::SIToFPOp::create(b, f64, b.toI32(pair));
+          frequency = math::Exp2Op::create(b, b.mul(exponent, constant(slope)));
+        } else {
+          Value numbers =
+              memref::GetGlobalOp::create(b, MemRefType::get({pairs}, f64), frequencies);
+          frequency = b.load(numbers, pair);
+        }
         if (kernel.factors) {
           Value offset = b.add(arguments[4], b.mul(pair, b.index(4)));
           Value factor =
@@ -44,8 +55,13 @@ func::FuncOp getKernel(KernelLibrary &library, const RopeTableKernel &kernel) {
           frequency = b.div(frequency, arith::ExtFOp::create(b, f64, factor));
         }
         Value angle = b.mul(position, frequency);
-        Value cosine = arith::TruncFOp::create(b, b.getF32Type(), math::CosOp::create(b, angle));
-        Value sine = arith::TruncFOp::create(b, b.getF32Type(), math::SinOp::create(b, angle));
+        Value cosine = math::CosOp::create(b, angle), sine = math::SinOp::create(b, angle);
+        if (kernel.magnitude != 1.0) {
+          cosine = b.mul(cosine, constant(kernel.magnitude));
+          sine = b.mul(sine, constant(kernel.magnitude));
+        }
+        cosine = arith::TruncFOp::create(b, b.getF32Type(), cosine);
+        sine = arith::TruncFOp::create(b, b.getF32Type(), sine);
         b.store(cosine, table, {token, pair});
         b.store(sine, table, {token, b.add(pair, b.index(pairs))});
       });

@@ -60,6 +60,11 @@ void emitCacheBlockTable(KernelBuilder &b, ModuleOp module, Value handle, Value 
            {handle, emitPointerTo(b, seqIds), batch, maxBlocks, emitPointerTo(b, table)});
 }
 
+Value emitCacheScales(KernelBuilder &b, ModuleOp module, Value handle, StringRef function) {
+  Type pointer = LLVM::LLVMPointerType::get(b.getContext());
+  return emitCall(b, module, function, pointer, {handle}).getResult();
+}
+
 /// A constant global that holds the layout's bytes: equal layouts share one.
 static LLVM::GlobalOp getLayoutGlobal(KernelBuilder &b, ModuleOp module,
                                       const llmir_cache_layout &layout) {

@@ -26,6 +26,9 @@ void emitCacheBlockTable(KernelBuilder &builder, ModuleOp module, Value handle, 
                          Value batch, Value maxBlocks, Value table);
 
 /// The pool's first byte, or null where the cache has another layout than `layout`.
+/// The constant scales of a cache: `function` is llmir_rt_cache_key_scales or _value_scales.
+Value emitCacheScales(KernelBuilder &builder, ModuleOp module, Value handle, StringRef function);
+
 Value emitCacheBase(KernelBuilder &builder, ModuleOp module, Value handle,
                     const llmir_cache_layout &layout);
 

@@ -97,6 +97,13 @@ void StepEmitter::emitArguments() {
   Value scratchAt = b.add(privateArea, b.index(plan.scratchOffset));
   scratch = memref::ViewOp::create(b, library.vectorType(b.getF32Type()), workspace, scratchAt,
                                    ValueRange{b.index(plan.scratchElements)});
+  Value masks = loadField(offsetof(llmir_step_args, tree_mask), pointer);
+  Value null = LLVM::ZeroOp::create(b, pointer);
+  hasTree = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::ne, masks, null);
+  // Without masks there is still memory, whose content does not matter.
+  masks = LLVM::SelectOp::create(b, hasTree, masks,
+                                 loadField(offsetof(llmir_step_args, workspace), pointer));
+  treeMask = emitMemRefAt(b, masks, library.vectorType(b.getI64Type()), tokenCount);
   emitPartials(shared);
   emitCaches();
 }
@@ -197,6 +204,10 @@ Value StepEmitter::getInput(const InputOperand &input) {
     return caches[input.cache].table;
   case StepInput::TableStride:
     return caches[input.cache].tableStride;
+  case StepInput::TreeMask:
+    return treeMask;
+  case StepInput::HasTree:
+    return hasTree;
   case StepInput::KeyScales:
     return caches[input.cache].keyScales;
   case StepInput::ValueScales:

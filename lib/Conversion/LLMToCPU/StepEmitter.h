@@ -53,7 +53,8 @@ private:
   };
   Value args, workerInt, worker, workers, tokenCount, sequenceCount, rowCount;
   Value tokens, positions, cuLengths, contextLengths, rows, logits, weights, workspace, privateArea,
-      scratch, partials, barrierFunction, team, isSmallTokens, isSmallRows, mayBeSplit;
+      scratch, partials, barrierFunction, team, isSmallTokens, isSmallRows, mayBeSplit, treeMask,
+      hasTree;
   SmallVector<CacheInputs> caches;
   std::map<std::tuple<int, int64_t, int64_t, int64_t, const void *>, Value> views;
   int64_t loops = 0;

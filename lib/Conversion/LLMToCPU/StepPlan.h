@@ -58,7 +58,9 @@ enum class StepInput : uint8_t {
   Table,
   TableStride,
   KeyScales,
-  ValueScales
+  ValueScales,
+  TreeMask,
+  HasTree ///< Whether there is a tree mask.
 };
 struct InputOperand {
   StepInput input;

@@ -4,6 +4,7 @@
 #include "StepPlanner.h"
 
 #include "CacheElements.h"
+#include "CacheOpKernels.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -34,9 +35,9 @@ LogicalResult StepPlanner::bindArguments() {
                                    StepInput::ContextLengths};
   size_t next = 1 + std::size(leading);
   if (arguments.size() <= next || !isa<StepContextType>(arguments[0].getType()))
-    return step.emitError(
-               "expected a step's arguments (context, tokens, positions, cumulative "
-               "lengths, context lengths, per cache: cache, slots, table; rows), but got ")
+    return step.emitError("expected a step's arguments (context, tokens, positions, cumulative "
+                          "lengths, context lengths, per cache: cache, slots, table; a tree mask, "
+                          "if any; rows), but got ")
            << arguments.size() << " arguments";
   for (auto [index, input] : llvm::enumerate(leading))
     inputs[arguments[index + 1]] = InputOperand{input, 0, {}};
@@ -47,6 +48,8 @@ LogicalResult StepPlanner::bindArguments() {
     inputs[arguments[next + 1]] = InputOperand{StepInput::Slots, cache, {}};
     inputs[arguments[next + 2]] = InputOperand{StepInput::Table, cache, {}};
   }
+  if (next + 1 < arguments.size() && getElementTypeOrSelf(arguments[next].getType()).isInteger(64))
+    inputs[arguments[next++]] = InputOperand{StepInput::TreeMask, 0, {}};
   if (next + 1 != arguments.size())
     return step.emitError("expected the rows of logits as the step's last argument ")
            << next << ", but it has " << arguments.size() << " arguments";
@@ -159,7 +162,7 @@ FailureOr<StepPlan> StepPlanner::plan() {
       return failure();
     releaseOperands(&op);
     // Memory is used again only behind a barrier, which every call that is not over tokens gets.
-    if (result.calls.back().partition != Partition::Tokens)
+    if (!result.calls.empty() && result.calls.back().partition != Partition::Tokens)
       tokenArea.flush();
   }
   result.placeBarriers();
@@ -172,8 +175,8 @@ FailureOr<StepPlan> StepPlanner::plan() {
 
 LogicalResult StepPlanner::planOp(Operation *op) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<EmbeddingOp, RMSNormOp, LinearOp, RopeOp, StoreKVOp, PagedAttentionOp, LogitsOp>(
-          [&](auto typed) { return plan(typed); })
+      .Case<EmbeddingOp, LoadWeightOp, RMSNormOp, LinearOp, RopeOp, StoreKVOp, PagedAttentionOp,
+            LogitsOp>([&](auto typed) { return plan(typed); })
       .Case<SwiGLUOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::SwiGLU); })
       .Case<arith::AddFOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::Add); })
       .Default([](Operation *other) {
@@ -193,6 +196,15 @@ LogicalResult StepPlanner::plan(EmbeddingOp op) {
   addCall(getKernel(library, EmbeddingKernel{layout, output.operand.type}), Partition::Tokens,
           {*tokens, InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{weight->offset},
            output.operand});
+  return success();
+}
+
+LogicalResult StepPlanner::plan(LoadWeightOp op) {
+  FailureOr<WeightInfo> weight = getWeight(op, op.getWeightAttr());
+  if (failed(weight))
+    return failure();
+  loadedWeights[op.getOutput()] = weight->offset;
+  bytesRead += weight->layout.getTotalBytes();
   return success();
 }
 
@@ -251,6 +263,22 @@ void StepPlanner::addScales(PlanCall &call, const llmir_cache_layout &layout, in
 LogicalResult StepPlanner::plan(PagedAttentionOp op) {
   if (!op.getCuLengths())
     return op.emitOpError("expected a ragged query with cu_lengths in a step");
+  if (failed(checkAttention(op)))
+    return failure();
+  SmallVector<PlanOperand> optional;
+  if (Value sinks = op.getSinkLogits()) {
+    auto offset = loadedWeights.find(sinks);
+    if (offset == loadedWeights.end())
+      return op.emitOpError("expected sink_logits of an llm.load_weight in a step, but got ")
+             << sinks;
+    optional = {InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{offset->second}};
+  }
+  if (Value mask = op.getTreeMask()) {
+    FailureOr<InputOperand> input = getInput(op, mask);
+    if (failed(input))
+      return failure();
+    optional.append({*input, InputOperand{StepInput::HasTree, 0, {}}});
+  }
   FailureOr<Place> query = getPlace(op, op.getQuery());
   FailureOr<int64_t> cache = getCache(op, op.getCache());
   FailureOr<InputOperand> table = getInput(op, op.getBlockTable());
@@ -261,9 +289,7 @@ LogicalResult StepPlanner::plan(PagedAttentionOp op) {
       failed(layer))
     return failure();
   Place output = createRows(op.getOutput(), columnsOf(op.getOutput()));
-  AttentionKernel kernel{cast<PagedKVCacheType>(op.getCache().getType()).getLayout(),
-                         op.getNumHeads(), op.getScale().convertToDouble(), query->operand.type,
-                         output.operand.type};
+  AttentionKernel kernel = getAttentionKernel(op, query->operand.type, output.operand.type);
   result.scratchElements = std::max(result.scratchElements, kernel.scratchElements());
   PlanCall &call = addCall(getKernel(library, kernel), Partition::RoundRobin,
                            {query->operand, InputOperand{StepInput::CacheBase, *cache, {}}, *table,
@@ -272,6 +298,7 @@ LogicalResult StepPlanner::plan(PagedAttentionOp op) {
                             InputOperand{StepInput::Scratch, 0, {}},
                             InputOperand{StepInput::Partials, 0, {}}, output.operand});
   addScales(call, kernel.layout, *cache);
+  call.operands.append(optional);
   if (kernel.partialStates() == 0)
     return success();
   result.partialElements = std::max(result.partialElements, kernel.partialElements());
@@ -300,7 +327,9 @@ FailureOr<BufferOperand> StepPlanner::getRopeTable(RopeOp op) {
       return failure();
     factors = weight->offset;
   }
-  auto key = std::make_tuple(llvm::bit_cast<uint64_t>(theta), rotaryDim, factors);
+  RopeScalingAttr scaling = op.getScalingAttr();
+  auto key = std::make_tuple(llvm::bit_cast<uint64_t>(theta), rotaryDim, factors,
+                             scaling ? scaling.getAsOpaquePointer() : nullptr);
   auto [entry, isNew] = ropeTables.try_emplace(key);
   if (!isNew)
     return entry->second;
@@ -311,6 +340,11 @@ FailureOr<BufferOperand> StepPlanner::getRopeTable(RopeOp op) {
   table.type = KernelLibrary::rowsType(Float32Type::get(library.context()), rotaryDim, stride);
   entry->second = table;
   RopeTableKernel kernel{theta, rotaryDim, factors >= 0, table.type};
+  if (scaling) {
+    for (int64_t pair = 0; pair < rotaryDim / 2; ++pair)
+      kernel.frequencies.push_back(scaling.getFrequency(theta, rotaryDim, pair));
+    kernel.magnitude = scaling.getMagnitude();
+  }
   PlanCall call;
   call.function = getKernel(library, kernel);
   call.operands = {*positions};

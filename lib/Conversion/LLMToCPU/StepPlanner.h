@@ -68,6 +68,7 @@ private:
   // Ops over rows and caches (StepPlanner.cpp).
   LogicalResult planOp(Operation *op);
   LogicalResult plan(EmbeddingOp op);
+  LogicalResult plan(LoadWeightOp op);
   LogicalResult plan(RMSNormOp op);
   LogicalResult planElementwise(Operation *op, ElementwiseKind kind);
   LogicalResult plan(StoreKVOp op);
@@ -100,8 +101,9 @@ private:
   DenseMap<Value, Place> places;
   DenseMap<Value, InputOperand> inputs;
   DenseMap<Value, int64_t> caches;
-  /// Rope tables by (theta's bits, rotary dimensions, factors' offset).
-  std::map<std::tuple<uint64_t, int64_t, int64_t>, BufferOperand> ropeTables;
+  DenseMap<Value, int64_t> loadedWeights; ///< Offsets of llm.load_weight's results.
+  /// Rope tables by (theta's bits, rotary dimensions, factors' offset, scaling).
+  std::map<std::tuple<uint64_t, int64_t, int64_t, const void *>, BufferOperand> ropeTables;
   int64_t privateBytes = 0;
   int64_t bytesRead = 0;
 };

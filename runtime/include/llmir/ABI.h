@@ -252,6 +252,11 @@ int32_t llmir_rt_cache_block_table(llmir_rt_cache *cache, const int32_t *seq_ids
  * otherwise null, and the cache's status says what differs. */
 uint8_t *llmir_rt_cache_base(llmir_rt_cache *cache, const llmir_cache_layout *expected);
 
+/* The constant scales of keys and of values, [num_layers][num_kv_heads], which are there when
+ * llmir_rt_cache_base gave an address and the layout has such scales. */
+const float *llmir_rt_cache_key_scales(llmir_rt_cache *cache);
+const float *llmir_rt_cache_value_scales(llmir_rt_cache *cache);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

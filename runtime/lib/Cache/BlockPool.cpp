@@ -107,6 +107,13 @@ Status BlockPool::checkCurrent(BlockId id) const {
                             std::to_string(current));
 }
 
+std::vector<int32_t> BlockPool::freeBlocks() const {
+  std::vector<int32_t> order;
+  for (int32_t index = firstFree_; index != none; index = blocks_[static_cast<size_t>(index)].next)
+    order.push_back(index);
+  return order;
+}
+
 Status BlockPool::checkInvariants() const {
   int32_t previous = none, seen = 0;
   for (int32_t index = firstFree_; index != none;

@@ -92,7 +92,17 @@ uint8_t *llmir_rt_cache_base(llmir_rt_cache *handle, const llmir_cache_layout *e
     return nullptr;
   Status status = llmir::checkSameLayout(cache.layout(), *expected);
   if (status.isOk())
+    status = cache.checkConstantScales();
+  if (status.isOk())
     return cache.base();
   cache.fail(status.withContext("llmir_rt_cache_base"));
   return nullptr;
+}
+
+const float *llmir_rt_cache_key_scales(llmir_rt_cache *handle) {
+  return handle ? PagedKVCache::fromHandle(handle)->constantKeyScales().data() : nullptr;
+}
+
+const float *llmir_rt_cache_value_scales(llmir_rt_cache *handle) {
+  return handle ? PagedKVCache::fromHandle(handle)->constantValueScales().data() : nullptr;
 }

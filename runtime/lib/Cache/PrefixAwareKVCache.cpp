@@ -2,6 +2,8 @@
 
 #include "llmir/Cache/PrefixAwareKVCache.h"
 
+#include "llmir/Cache/WriteBehindStore.h"
+
 #include <algorithm>
 
 namespace llmir {
@@ -36,8 +38,9 @@ Status PrefixAwareKVCache::initialize(const PrefixCacheConfig &config) {
   if (cache_.status() && !config.storePath.empty()) {
     StatusOr<std::unique_ptr<BlockFile>> file = BlockFile::create(
         config.storePath, static_cast<size_t>(cache_.layout().block_stride), config.storeBlocks);
+    constexpr size_t copiesUnderWay = 8;
     if (file)
-      options.store = *std::move(file);
+      options.store = std::make_unique<WriteBehindStore>(*std::move(file), copiesUnderWay);
     else
       stored = file.status().withContext("prefix cache");
   }

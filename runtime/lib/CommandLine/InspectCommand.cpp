@@ -10,14 +10,26 @@
 #include "llmir/ModelFiles/Tokenizer.h"
 
 #include <CLI/CLI.hpp>
+#include <memory>
 #include <unistd.h>
 
 namespace llmir {
 
 void addInspectOptions(CLI::App &app, InspectOptions &options) {
-  app.add_option("model", options.path, "A GGUF checkpoint or a compiled model")
-      ->required()
-      ->type_name("MODEL");
+  CLI::App *cache = app.add_subcommand(
+      "cache", "Show what is in a checkpoint of a KV cache, or in a dump of a live one");
+  // Where the subcommand writes; `cache` tells whether it was given.
+  auto cacheOptions = std::make_shared<InspectCacheOptions>();
+  addInspectCacheOptions(*cache, *cacheOptions);
+  CLI::Option *model =
+      app.add_option("model", options.path, "A GGUF checkpoint or a compiled model")
+          ->type_name("MODEL");
+  app.callback([cache, cacheOptions, model, &options] {
+    if (*cache)
+      options.cache = *cacheOptions;
+    else if (!*model)
+      throw CLI::RequiredError("model");
+  });
   app.add_flag("--json", options.printsJSON, "Print one line of JSON");
   const char *group = "Tokenizer";
   app.add_option("--tokenize", options.tokenizeFile,
@@ -149,6 +161,8 @@ static Status inspectFile(const InspectOptions &options) {
 }
 
 int inspectModel(const InspectOptions &options) {
+  if (options.cache)
+    return inspectCache(*options.cache);
   SignalScope signals;
   Status status = inspectFile(options);
   if (SignalScope::wasInterrupted())

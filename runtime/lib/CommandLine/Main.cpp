@@ -45,6 +45,7 @@ static constexpr const char *inspectExamples =
     "  llmir inspect model.gguf\n"
     "  llmir inspect model.llmir --json\n"
     "  printf 'Hello\\0world' | llmir inspect model.gguf --tokenize -\n"
+    "  llmir inspect cache checkpoints/000000000001.manifest --svg pool.svg\n"
     "  echo '[{\"role\": \"user\", \"content\": \"Hi\"}]' | llmir inspect model.gguf --render-chat "
     "-";
 

@@ -11,39 +11,59 @@
 
 namespace llmir::reference {
 
-/// The softmax-weighted sum of one head's values for query `i`, which sees `visible` keys.
+/// Whether the query at `position` sees key `j`; `tree` is its mask over the keys from `treeBegin`.
+static bool isSeen(int64_t position, int64_t j, const AttentionOptions &options,
+                   const uint64_t *tree, int64_t treeBegin) {
+  if (j > position)
+    return false;
+  if (tree && j >= treeBegin && (*tree >> (j - treeBegin) & 1) == 0)
+    return false;
+  return options.window == 0 || j > position - options.window || j < options.numSinks;
+}
+
+/// The softmax-weighted sum of one head's values for query `i`.
 static void attendOneHead(const Matrix &query, const Matrix &keys, const Matrix &values,
-                          const AttentionShape &shape, int64_t i, int64_t head, int64_t visible,
-                          Matrix &output) {
+                          const AttentionShape &shape, const AttentionOptions &options, int64_t i,
+                          int64_t head, Matrix &output) {
   int64_t kvHead = head / (shape.numHeads / shape.numKVHeads);
-  std::vector<double> weights(static_cast<size_t>(visible));
-  for (int64_t j = 0; j < visible; ++j) {
+  int64_t position = keys.rows() - query.rows() + i;
+  const uint64_t *tree = options.treeMask.empty() ? nullptr : &options.treeMask[i];
+  std::vector<double> weights(static_cast<size_t>(position + 1), -HUGE_VAL);
+  double largest = options.sinkLogits.empty() ? -HUGE_VAL : options.sinkLogits[head];
+  for (int64_t j = 0; j <= position; ++j) {
+    if (!isSeen(position, j, options, tree, keys.rows() - query.rows()))
+      continue;
     double score = 0.0;
     for (int64_t d = 0; d < shape.keyHeadDim; ++d)
       score += query.at(i, head * shape.keyHeadDim + d) * keys.at(j, kvHead * shape.keyHeadDim + d);
-    weights[j] = score * shape.scale;
+    score *= shape.scale;
+    if (options.softCap > 0)
+      score = options.softCap * std::tanh(score / options.softCap);
+    if (!options.alibiSlopes.empty())
+      score += options.alibiSlopes[head] * double(j - position);
+    weights[j] = score;
+    largest = std::max(largest, score);
   }
-  double largest = *std::ranges::max_element(weights);
-  double sum = 0.0;
+  double sum = options.sinkLogits.empty() ? 0.0 : std::exp(options.sinkLogits[head] - largest);
   for (double &weight : weights) {
     weight = std::exp(weight - largest);
     sum += weight;
   }
   for (int64_t d = 0; d < shape.valueHeadDim; ++d) {
     double total = 0.0;
-    for (int64_t j = 0; j < visible; ++j)
-      total += weights[j] * values.at(j, kvHead * shape.valueHeadDim + d);
+    for (int64_t j = 0; j <= position; ++j)
+      if (weights[j] > 0)
+        total += weights[j] * values.at(j, kvHead * shape.valueHeadDim + d);
     output.at(i, head * shape.valueHeadDim + d) = total / sum;
   }
 }
 
 Matrix attention(const Matrix &query, const Matrix &keys, const Matrix &values,
-                 const AttentionShape &shape) {
+                 const AttentionShape &shape, const AttentionOptions &options) {
   Matrix output(query.rows(), shape.numHeads * shape.valueHeadDim);
   for (int64_t i = 0; i < query.rows(); ++i)
     for (int64_t head = 0; head < shape.numHeads; ++head)
-      attendOneHead(query, keys, values, shape, i, head, keys.rows() - query.rows() + i + 1,
-                    output);
+      attendOneHead(query, keys, values, shape, options, i, head, output);
   return output;
 }
 

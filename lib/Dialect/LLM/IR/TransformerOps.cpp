@@ -184,6 +184,13 @@ LogicalResult LinearOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
 // RopeOp
 //===----------------------------------------------------------------------===//
 
+void RopeOp::build(OpBuilder &builder, OperationState &state, TypeRange outputs, ValueRange inputs,
+                   Value positions, APFloat theta, uint32_t rotaryDim, RopeStyle style,
+                   FlatSymbolRefAttr frequencyFactors) {
+  build(builder, state, outputs, inputs, positions, theta, rotaryDim, style, frequencyFactors,
+        /*scaling=*/RopeScalingAttr());
+}
+
 LogicalResult RopeOp::inferReturnTypes(MLIRContext *, std::optional<Location>, ValueRange operands,
                                        DictionaryAttr, OpaqueProperties, RegionRange,
                                        SmallVectorImpl<Type> &types) {

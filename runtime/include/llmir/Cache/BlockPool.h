@@ -63,6 +63,8 @@ public:
     return index >= 0 && index < numBlocks() && blocks_[static_cast<size_t>(index)].useCount > 0;
   }
 
+  /// The free blocks in the order in which they will be handed out. For pictures.
+  std::vector<int32_t> freeBlocks() const;
   /// Ok when the free list holds each block without owners once and nothing else; otherwise
   /// Internal with what is wrong. For tests: linear in the number of blocks.
   Status checkInvariants() const;

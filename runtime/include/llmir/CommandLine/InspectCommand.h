@@ -1,10 +1,11 @@
 // InspectCommand: `llmir inspect`: what is in a checkpoint or a compiled model, and what its
-// tokenizer and chat template do. Reads only; runs no model.
+// tokenizer and chat template do; what is in a cache (InspectCache). Reads only; runs no model.
 
 #ifndef LLMIR_COMMANDLINE_INSPECTCOMMAND_H
 #define LLMIR_COMMANDLINE_INSPECTCOMMAND_H
 
 #include "llmir/Base/Status.h"
+#include "llmir/CommandLine/InspectCache.h"
 #include "llmir/Engine/ELFSections.h"
 #include "llmir/Engine/Manifest.h"
 #include "llmir/ModelFiles/GGUF.h"
@@ -26,6 +27,7 @@ struct InspectOptions {
   bool parsesSpecial = false;
   bool addsBos = false;
   bool printsJSON = false;
+  std::optional<InspectCacheOptions> cache; ///< Given: `llmir inspect cache`, and nothing else.
 };
 
 /// Declares the options on `app`, which writes them into `options` when it parses.

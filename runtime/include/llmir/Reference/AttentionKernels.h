@@ -21,11 +21,22 @@ struct AttentionShape {
   double scale = 1.0;
 };
 
+/// What changes scores and which keys are seen; the defaults change nothing.
+struct AttentionOptions {
+  int64_t window = 0;   ///< Last positions that a query sees, its own included; 0: all.
+  int64_t numSinks = 0; ///< First positions that are seen beyond the window.
+  double softCap = 0;   ///< Scores become softCap * tanh(score / softCap); 0: they do not.
+  std::span<const float> alibiSlopes; ///< [heads]: slope * (key's position - query's) is added.
+  std::span<const float> sinkLogits;  ///< [heads]: joins the sum of weights, without a value.
+  /// [queries]: bit j lets a query see the j-th of the last `queries` keys; keys before are seen.
+  std::span<const uint64_t> treeMask;
+};
+
 /// Causal attention of one sequence: query [q, heads * key dim] are its last q tokens, keys
 /// [c, KV heads * key dim] and values [c, KV heads * value dim] all of its c tokens; query i sees
 /// the keys up to c - q + i. Returns [q, heads * value dim].
 Matrix attention(const Matrix &query, const Matrix &keys, const Matrix &values,
-                 const AttentionShape &shape);
+                 const AttentionShape &shape, const AttentionOptions &options = {});
 
 /// Rounds keys [tokens, KV heads * key dim] and values to the cache's storage types and writes them
 /// at slots[t] (block * block_size + offset) of `layer`; a token with a negative slot is skipped.

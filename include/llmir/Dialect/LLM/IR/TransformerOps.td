@@ -161,6 +161,13 @@ def LLM_RopeOp : LLM_StepOp<"rope", [
     custom<Keyword>($style) (`frequency_factors` `(` $frequency_factors^ `)`)?
     (`scaling` `(` $scaling^ `)`)? attr-dict `:` type(operands)
   }];
+  let builders = [
+    // Without scaling.
+    OpBuilder<(ins "::mlir::TypeRange":$outputs, "::mlir::ValueRange":$inputs,
+                   "::mlir::Value":$positions, "::llvm::APFloat":$theta, "uint32_t":$rotary_dim,
+                   "::mlir::llm::RopeStyle":$style,
+                   "::mlir::FlatSymbolRefAttr":$frequency_factors)>
+  ];
   let hasVerifier = 1;
   let hasCanonicalizeMethod = 1;
 }

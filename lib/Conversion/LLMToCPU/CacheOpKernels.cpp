@@ -1,0 +1,36 @@
+// Kernels of ops over a cache: see CacheOpKernels.h.
+
+#include "CacheOpKernels.h"
+
+namespace mlir::llm {
+
+LogicalResult checkAttention(PagedAttentionOp op) {
+  llmir_cache_layout layout = cast<PagedKVCacheType>(op.getCache().getType()).getLayout();
+  if (layout.arrangement != LLMIR_CHANNEL_MAJOR_KEYS)
+    return op.emitOpError("expected a cache with channel_major keys for the CPU's attention, but "
+                          "got ")
+           << op.getCache().getType();
+  if (op.getPositions())
+    return op.emitOpError("expected no positions for the CPU's attention, which takes a token's "
+                          "place in the cache as its position, but got ")
+           << op.getPositions().getType();
+  if (op.getTreeMask() && (layout.window > 0 || op.getAlibiSlopes()))
+    return op.emitOpError("expected no tree mask on the CPU together with ")
+           << (layout.window > 0 ? "a window" : "alibi_slopes")
+           << ", which need positions that differ from places in the cache";
+  return success();
+}
+
+AttentionKernel getAttentionKernel(PagedAttentionOp op, MemRefType query, MemRefType output) {
+  llmir_cache_layout layout = cast<PagedKVCacheType>(op.getCache().getType()).getLayout();
+  AttentionKernel kernel{layout, op.getNumHeads(), op.getScale().convertToDouble(), query, output};
+  if (std::optional<APFloat> cap = op.getSoftCap())
+    kernel.softCap = cap->convertToDouble();
+  if (std::optional<ArrayRef<float>> slopes = op.getAlibiSlopes())
+    kernel.alibiSlopes.assign(slopes->begin(), slopes->end());
+  kernel.sinkLogits = bool(op.getSinkLogits());
+  kernel.treeMask = bool(op.getTreeMask());
+  return kernel;
+}
+
+} // namespace mlir::llm

@@ -198,17 +198,18 @@ static bool roundParameters(Parameters &parameters, int64_t rows, QuantizedPanel
   return true;
 }
 
-/// Whether the first `rows` rows are finite.
-static bool isFinite(const PanelGroup &group, int64_t size, int64_t rows) {
-  Floats sums{};
+/// Whether the first `rows` rows are numbers that may have f16 scales, with room for their squares.
+static bool isInRange(const PanelGroup &group, int64_t size, int64_t rows) {
+  constexpr float limit = 127.0f * 65504.0f;
+  PanelColumn<int32_t> others{};
   for (int64_t k = 0; k < size; ++k)
-    forRows([&](int64_t row) { sums[row] += group[k][row] * 0.0f; });
-  return std::all_of(sums.begin(), sums.begin() + rows, [](float sum) { return sum == 0.0f; });
+    forRows([&](int64_t row) { others[row] |= !(std::fabs(group[k][row]) <= limit); });
+  return std::all_of(others.begin(), others.begin() + rows, [](int32_t any) { return any == 0; });
 }
 
 bool quantizePanelGroup(PackedFormat format, const PanelGroup &group, int64_t groupSize,
                         int64_t rows, QuantizedPanelGroup &result, QuantizationError &error) {
-  if (!isFinite(group, groupSize, rows))
+  if (!isInRange(group, groupSize, rows))
     return false;
   Parameters parameters = fit(format, group, groupSize);
   if (!roundParameters(parameters, rows, result))

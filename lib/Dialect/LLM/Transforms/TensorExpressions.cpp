@@ -123,12 +123,8 @@ const Expression *ExpressionReader::readBody(Value value, linalg::LinalgOp op,
   if (auto argument = dyn_cast<BlockArgument>(value);
       argument && argument.getOwner() == op.getBlock()) {
     OpOperand &operand = op->getOpOperand(argument.getArgNumber());
-    if (!isa<RankedTensorType>(operand.get().getType())) {
-      node.kind = Expression::Kind::Scalar;
-      node.scalar = operand.get();
-      nodes.push_back(node);
-      return &nodes.back();
-    }
+    if (!isa<RankedTensorType>(operand.get().getType()))
+      return readBody(operand.get(), op, loops);
     std::optional<TensorView> view = viewOperand(op, operand, loops);
     return view && !op.isDpsInit(&operand) ? makeTensor(*view) : nullptr;
   }
@@ -242,14 +238,6 @@ const Expression *ExpressionReader::look(const TensorView &view) {
 const Expression *ExpressionReader::look(const Expression *expression) {
   if (expression->kind == Expression::Kind::Tensor)
     return look(expression->view);
-  // A fill writes a scalar, which may be a constant outside.
-  if (expression->kind == Expression::Kind::Scalar)
-    if (auto constant = expression->scalar.getDefiningOp<arith::ConstantOp>()) {
-      Expression &node = nodes.emplace_back();
-      node.kind = Expression::Kind::Constant;
-      node.constant = constant.getValue();
-      return &node;
-    }
   return expression;
 }
 

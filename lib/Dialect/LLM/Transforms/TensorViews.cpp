@@ -1,11 +1,10 @@
-// One dimension an atom, then the order, then the products; see TensorViews.h.
+// One dimension for each run of atoms that stay together, then the order, then the products; see
+// TensorViews.h.
 
 #include "TensorViews.h"
 
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/ReshapeOpsUtils.h"
-
-#include <numeric>
 
 namespace mlir::llm {
 
@@ -34,20 +33,37 @@ static Value reshape(OpBuilder &builder, Location loc, Value value, ArrayRef<int
   return tensor::CollapseShapeOp::create(builder, loc, target, value, *groups);
 }
 
-/// `value`, of which dimension i is the atom `from[i]`, with the dimensions `to`.
+/// Cuts the lists `dims` into the runs of atoms that lie side by side in one list of `others` too.
+static SmallVector<AtomList> cutIntoRuns(ArrayRef<AtomList> dims, ArrayRef<AtomList> others) {
+  auto areNeighbours = [&](int first, int second) {
+    return llvm::any_of(others, [&](const AtomList &other) {
+      const int *place = llvm::find(other, first);
+      return place != other.end() && place + 1 != other.end() && place[1] == second;
+    });
+  };
+  SmallVector<AtomList> runs;
+  for (const AtomList &dim : dims)
+    for (auto [place, atom] : llvm::enumerate(dim)) {
+      if (place == 0 || !areNeighbours(dim[place - 1], atom))
+        runs.emplace_back();
+      runs.back().push_back(atom);
+    }
+  return runs;
+}
+
+/// `value`, of which dimension i is the run `from[i]`, with the dimensions `to`.
 static Value permute(OpBuilder &builder, Location loc, const IterationSpace &space, Value value,
-                     ArrayRef<int> from, ArrayRef<int> to) {
+                     ArrayRef<AtomList> from, ArrayRef<AtomList> to) {
   if (from == to)
     return value;
   auto type = cast<RankedTensorType>(value.getType());
-  SmallVector<int64_t> shape, places;
+  SmallVector<int64_t> places;
   SmallVector<OpFoldResult> sizes;
   SmallVector<AffineExpr> dims(from.size());
-  for (auto [place, atom] : llvm::enumerate(to)) {
-    shape.push_back(space.getSize(atom));
-    const int *source = llvm::find(from, atom);
+  for (auto [place, run] : llvm::enumerate(to)) {
+    const AtomList *source = llvm::find(from, run);
     if (source == from.end()) {
-      sizes.push_back(builder.getIndexAttr(shape.back()));
+      sizes.push_back(builder.getIndexAttr(getSize(space, run)));
       continue;
     }
     int64_t dim = source - from.begin();
@@ -71,24 +87,23 @@ static Value permute(OpBuilder &builder, Location loc, const IterationSpace &spa
 
 Value materializeView(OpBuilder &builder, Location loc, const IterationSpace &space,
                       const TensorView &view, ArrayRef<AtomList> dims) {
-  SmallVector<int> from, to;
-  SmallVector<int64_t> fromShape, toShape;
-  for (const AtomList &dim : view.dims)
-    from.append(space.resolve(dim));
-  for (int atom : from)
-    fromShape.push_back(space.getSize(atom));
-  for (const AtomList &dim : dims) {
-    AtomList atoms = space.resolve(dim);
-    to.append(atoms);
-    toShape.push_back(getSize(space, atoms));
-  }
-  // The same atoms in the same order need one reshape at most.
-  if (from == to && view.dims.size() != dims.size() &&
-      (view.dims.size() == from.size() || dims.size() == to.size()))
-    return reshape(builder, loc, view.tensor, toShape);
-  Value atoms = reshape(builder, loc, view.tensor, fromShape);
-  Value ordered = permute(builder, loc, space, atoms, from, to);
-  return reshape(builder, loc, ordered, toShape);
+  auto resolveAll = [&](ArrayRef<AtomList> lists) {
+    return llvm::map_to_vector(lists, [&](const AtomList &list) { return space.resolve(list); });
+  };
+  auto getSizes = [&](ArrayRef<AtomList> lists) {
+    return llvm::map_to_vector(lists, [&](const AtomList &list) { return getSize(space, list); });
+  };
+  SmallVector<AtomList> source = resolveAll(view.dims), target = resolveAll(dims);
+  if (source == target)
+    return reshape(builder, loc, view.tensor, getSizes(target));
+  SmallVector<AtomList> from = cutIntoRuns(source, target), to = cutIntoRuns(target, source);
+  // The same runs in the same order need one reshape at most, if one of the shapes is the finer.
+  if (from == to && source.size() != target.size() &&
+      (from.size() == source.size() || to.size() == target.size()))
+    return reshape(builder, loc, view.tensor, getSizes(target));
+  Value runs = reshape(builder, loc, view.tensor, getSizes(from));
+  Value ordered = permute(builder, loc, space, runs, from, to);
+  return reshape(builder, loc, ordered, getSizes(target));
 }
 
 } // namespace mlir::llm

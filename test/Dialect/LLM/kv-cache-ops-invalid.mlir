@@ -283,3 +283,13 @@ func.func @f(%kv: !kv, %t: tensor<2x32xi32>, %l: tensor<2xi32>) {
   %k, %v = llm.lookup_kv %kv, %t, %l : (!kv, tensor<2x32xi32>, tensor<2xi32>) -> (tensor<2x?x1x64xf16>, tensor<2x?x1x512xf16>)
   return
 }
+
+// -----
+
+!kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
+func.func @f(%kv: !kv, %k: tensor<?x2x8xf32>, %s: memref<?xi32>) {
+  // (BUF-1)
+  // expected-error @+1 {{'llm.store_kv' op expected tensors or buffers, not both, but got 'tensor<?x2x8xf32>' and 'memref<?xi32>'}}
+  %0 = llm.store_kv %kv, %k, %k, %s : (!kv, tensor<?x2x8xf32>, tensor<?x2x8xf32>, memref<?xi32>) -> !kv
+  return
+}

@@ -22,14 +22,14 @@ static bool hidesNothing(Value mask) {
 static bool isWiderThanKeys(AttentionOp op) {
   if (!op.getWindow())
     return false;
-  auto keys = cast<RankedTensorType>(op.getKeys().getType());
+  auto keys = cast<ShapedType>(op.getKeys().getType());
   int64_t numKeys = keys.getDimSize(keys.getRank() == 4 ? 1 : 0);
   return !ShapedType::isDynamic(numKeys) && *op.getWindow() >= numKeys;
 }
 
 /// Whether there is one query, the last token of its sequence, from which causality hides nothing.
 static bool hasOneQuery(AttentionOp op) {
-  auto query = cast<RankedTensorType>(op.getQuery().getType());
+  auto query = cast<ShapedType>(op.getQuery().getType());
   return query.getRank() == 4 && query.getDimSize(1) == 1;
 }
 

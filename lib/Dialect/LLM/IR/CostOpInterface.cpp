@@ -65,15 +65,13 @@ static constexpr AffineCount kOneAContextToken = {.perContextToken = 1};
 // Sizes of values
 //===----------------------------------------------------------------------===//
 
-static RankedTensorType getTensorType(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
+static ShapedType getShapedType(Value value) { return cast<ShapedType>(value.getType()); }
 
 /// Dimensions that count tokens: [batch, tokens, heads, channels] has two.
-static int64_t getNumLeadingDims(RankedTensorType type) { return type.getRank() == 4 ? 2 : 1; }
+static int64_t getNumLeadingDims(ShapedType type) { return type.getRank() == 4 ? 2 : 1; }
 
 /// How many items the leading dimensions hold; `each` stands for what is known only in the step.
-static AffineCount countItems(RankedTensorType type, const AffineCount &each) {
+static AffineCount countItems(ShapedType type, const AffineCount &each) {
   ArrayRef<int64_t> leading = type.getShape().take_front(getNumLeadingDims(type));
   if (ShapedType::isDynamicShape(leading))
     return each;
@@ -81,7 +79,7 @@ static AffineCount countItems(RankedTensorType type, const AffineCount &each) {
 }
 
 /// Elements of an item; dynamic ones, which nothing here has, count once.
-static int64_t getItemSize(RankedTensorType type) {
+static int64_t getItemSize(ShapedType type) {
   int64_t size = 1;
   for (int64_t dim : type.getShape().drop_front(std::min(getNumLeadingDims(type), type.getRank())))
     size *= ShapedType::isDynamic(dim) ? 1 : dim;
@@ -89,14 +87,14 @@ static int64_t getItemSize(RankedTensorType type) {
 }
 
 static AffineCount countElements(Value value, const AffineCount &each) {
-  RankedTensorType type = getTensorType(value);
+  ShapedType type = getShapedType(value);
   return countItems(type, each) * getItemSize(type);
 }
 
 static AffineCount countBytes(Value value, const AffineCount &each = kOneAToken) {
   if (!value)
     return {};
-  int64_t bits = getTensorType(value).getElementTypeBitWidth();
+  int64_t bits = getShapedType(value).getElementTypeBitWidth();
   return countElements(value, each) * ((bits + 7) / 8);
 }
 
@@ -155,7 +153,7 @@ static int64_t getTokenBytes(PagedKVCacheType type) {
 static OpCost getElementwiseCost(Operation *op, int64_t flopsAnElement) {
   OpCost cost;
   for (Value operand : op->getOperands())
-    if (isa<RankedTensorType>(operand.getType()))
+    if (isa<ShapedType>(operand.getType()))
       cost.bytesRead += countBytes(operand);
   for (Value result : op->getResults()) {
     cost.bytesWritten += countBytes(result);
@@ -174,7 +172,7 @@ OpCost LoadWeightOp::getCost() {
 }
 
 OpCost EmbeddingOp::getCost() {
-  AffineCount tokens = countItems(getTensorType(getTokens()), kOneAToken);
+  AffineCount tokens = countItems(getShapedType(getTokens()), kOneAToken);
   OpCost cost = getElementwiseCost(*this, 1);
   cost.bytesRead += tokens * getRowBytes(*this, getWeightAttr());
   return cost;
@@ -205,7 +203,7 @@ static OpCost getProductCost(Operation *op, FlatSymbolRefAttr weight, FlatSymbol
 }
 
 OpCost LinearOp::getCost() {
-  AffineCount tokens = countItems(getTensorType(getInput()), kOneAToken);
+  AffineCount tokens = countItems(getShapedType(getInput()), kOneAToken);
   OpCost cost =
       getProductCost(*this, getWeightAttr(), getNormWeightAttr(), getBiasAttr(), tokens, 1);
   cost += getElementwiseCost(*this,
@@ -226,7 +224,7 @@ OpCost GeGLUOp::getCost() { return getElementwiseCost(*this, 9); }
 
 /// A token reads the experts that it uses; tokens that share one may read it once.
 OpCost MoEOp::getCost() {
-  AffineCount tokens = countItems(getTensorType(getInput()), kOneAToken);
+  AffineCount tokens = countItems(getShapedType(getInput()), kOneAToken);
   OpCost cost = getProductCost(*this, getRouterAttr(), FlatSymbolRefAttr(), getSelectionBiasAttr(),
                                tokens, 1);
   cost += getElementwiseCost(*this, 2 * getExpertsPerToken());
@@ -240,10 +238,10 @@ OpCost MoEOp::getCost() {
 }
 
 OpCost LogitsOp::getCost() {
-  AffineCount rows = countItems(getTensorType(getRows()), kOneARow);
+  AffineCount rows = countItems(getShapedType(getRows()), kOneARow);
   OpCost cost =
       getProductCost(*this, getWeightAttr(), getNormWeightAttr(), FlatSymbolRefAttr(), rows, 1);
-  int64_t features = getItemSize(getTensorType(getInput()));
+  int64_t features = getItemSize(getShapedType(getInput()));
   cost.bytesRead += rows * (features * 4 + 4);
   cost.bytesWritten += countBytes(getOutput(), kOneARow);
   return cost;
@@ -269,7 +267,7 @@ OpCost SequenceLengthsOp::getCost() {
 }
 
 OpCost BlockTableOp::getCost() {
-  auto table = getTensorType(getTable());
+  auto table = getShapedType(getTable());
   int64_t blocks =
       table.isDynamicDim(1) ? getCache().getType().getMaxBlocksPerSequence() : table.getDimSize(1);
   return {.bytesRead = countBytes(getSeqIds(), kOneASequence),
@@ -277,7 +275,7 @@ OpCost BlockTableOp::getCost() {
 }
 
 static OpCost getStoreCost(PagedKVCacheType cache, Value keys, Value values) {
-  AffineCount tokens = countItems(getTensorType(keys), kOneAToken);
+  AffineCount tokens = countItems(getShapedType(keys), kOneAToken);
   AffineCount elements = countElements(keys, kOneAToken) + countElements(values, kOneAToken);
   return {.bytesRead = countBytes(keys) + countBytes(values),
           .bytesWritten = tokens * getTokenBytes(cache),
@@ -313,11 +311,11 @@ OpCost PagedAttentionOp::getCost() {
   PagedKVCacheType cache = getCache().getType();
   int64_t tokenBytes = getTokenBytes(cache);
   int64_t pairFlops = getNumHeads() * getPairFlops(cache.getHeadDim(), cache.getValueHeadDim());
-  OpCost cost = getElementwiseCost(*this, 0);
+  OpCost cost = {.bytesRead = countBytes(getQuery()), .bytesWritten = countBytes(getOutput())};
   if (int64_t window = cache.getWindow()) {
     int64_t seen = window + cache.getNumSinks();
-    cost.bytesRead += countItems(getTensorType(getSeqLens()), kOneASequence) * (seen * tokenBytes);
-    cost.flops += countItems(getTensorType(getQuery()), kOneAToken) * (seen * pairFlops);
+    cost.bytesRead += countItems(getShapedType(getSeqLens()), kOneASequence) * (seen * tokenBytes);
+    cost.flops += countItems(getShapedType(getQuery()), kOneAToken) * (seen * pairFlops);
     return cost;
   }
   cost.bytesRead.perContextToken += tokenBytes;
@@ -326,14 +324,14 @@ OpCost PagedAttentionOp::getCost() {
 }
 
 OpCost AttentionOp::getCost() {
-  RankedTensorType query = getTensorType(getQuery());
-  RankedTensorType keys = getTensorType(getKeys());
+  ShapedType query = getShapedType(getQuery());
+  ShapedType keys = getShapedType(getKeys());
   AffineCount pairs = {.perPair = 1};
   if (query.getRank() == 4 && !query.isDynamicDim(0) && !query.isDynamicDim(1) &&
       !keys.isDynamicDim(1))
     pairs = {.fixed = query.getDimSize(0) * query.getDimSize(1) * keys.getDimSize(1)};
   int64_t keyDim = std::max(query.getShape().back(), int64_t(1));
-  int64_t valueDim = std::max(getTensorType(getValues()).getShape().back(), int64_t(1));
+  int64_t valueDim = std::max(getShapedType(getValues()).getShape().back(), int64_t(1));
   return {.bytesRead = countBytes(getQuery()) + countBytes(getKeys(), kOneAContextToken) +
                        countBytes(getValues(), kOneAContextToken),
           .bytesWritten = countBytes(getOutput()),
@@ -391,7 +389,7 @@ OpCost QuantizedMatmulOp::getCost() {
 //===----------------------------------------------------------------------===//
 
 OpCost ShardedLinearOp::getCost() {
-  AffineCount tokens = countItems(getTensorType(getInput()), kOneAToken);
+  AffineCount tokens = countItems(getShapedType(getInput()), kOneAToken);
   OpCost cost = getProductCost(*this, getWeightAttr(), getNormWeightAttr(), getBiasAttr(), tokens,
                                getShards());
   cost += getElementwiseCost(*this,

@@ -343,8 +343,9 @@ TEST_F(WeightPackerTest, RoundsFloatsInGroups) {
         double squaredError = sumSquaredErrors("a", format, panels) +
                               sumSquaredErrors("b", format, panels + 3 * panelBytes);
         EXPECT_NEAR(weight.error.squaredError, squaredError, 1e-3 * squaredError);
-        // Uniform weights in -2..2 and groups of up to 128: a step is at most the range's share.
-        EXPECT_LT(weight.error.largest, format.type == GGUFType::Q8_0 ? 0.009 : 0.3);
+        // Uniform weights in -2..2 and groups of up to 128: half a step, and somewhat
+        // more at the ends, which the search may clip.
+        EXPECT_LT(weight.error.largest, format.type == GGUFType::Q8_0 ? 0.009 : 0.4);
       }
 }
 

@@ -148,7 +148,7 @@ func.func @f(%q: tensor<2x1x16x64xf16>, %kv: !kv, %t: tensor<2x128xi32>, %l: ten
 !kv = !llm.paged_kv_cache<f16, 12, 4, 64, 16, 4096>
 
 func.func @f(%q: tensor<16x64xf16>, %kv: !kv, %t: tensor<2x128xi32>, %l: tensor<2xi32>) {
-  // expected-error @+1 {{'llm.paged_attention' op operand #0 must be 3D/4D tensor of 32-bit float or 16-bit float or bfloat16 type values, but got 'tensor<16x64xf16>'}}
+  // expected-error @+1 {{'llm.paged_attention' op operand #0 must be 3D/4D tensor of 32-bit float or 16-bit float or bfloat16 type values or 3D/4D memref of 32-bit float or 16-bit float or bfloat16 type values, but got 'tensor<16x64xf16>'}}
   %0 = llm.paged_attention %q, %kv, %t, %l {num_heads = 16 : i32, head_dim = 64 : i32, scale = 0.125 : f32} : (tensor<16x64xf16>, !kv, tensor<2x128xi32>, tensor<2xi32>) -> tensor<16x64xf16>
   return
 }

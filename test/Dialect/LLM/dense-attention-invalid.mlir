@@ -3,7 +3,8 @@
 
 func.func @f(%q: tensor<2x3x4x64xf32>, %k: tensor<2x9x2x64xf32>, %v: tensor<2x9x2x32xf32>) {
   // (DAT-1)
-  // expected-error @+1 {{'llm.attention' op inferred type(s) 'tensor<2x3x4x32xf32>' are incompatible with return type(s) of operation 'tensor<2x3x4x64xf32>'}}
+  // expected-error @+2 {{'llm.attention' op inferred type(s) 'tensor<2x3x4x32xf32>' are incompatible with return type(s) of operation 'tensor<2x3x4x64xf32>'}}
+  // expected-error @+1 {{failed to infer returned types}}
   %0 = llm.attention %q, %k, %v {num_heads = 4 : i32, scale = 0.125 : f32} : (tensor<2x3x4x64xf32>, tensor<2x9x2x64xf32>, tensor<2x9x2x32xf32>) -> tensor<2x3x4x64xf32>
   return
 }

@@ -236,7 +236,7 @@ func.func @f(%kv: !kv, %k: tensor<?x16x64xf32>, %s: tensor<?xi32>) {
 !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
 
 func.func @f(%kv: !kv, %k: tensor<2x1x16x64xf64>, %v: tensor<2x1x16x64xf16>, %s: tensor<2xi32>) {
-  // expected-error @+1 {{'llm.append_kv' op operand #1 must be 3D/4D tensor of 32-bit float or 16-bit float or bfloat16 type values, but got 'tensor<2x1x16x64xf64>'}}
+  // expected-error @+1 {{'llm.append_kv' op operand #1 must be 3D/4D tensor of 32-bit float or 16-bit float or bfloat16 type values or 3D/4D memref of 32-bit float or 16-bit float or bfloat16 type values, but got 'tensor<2x1x16x64xf64>'}}
   %0:2 = llm.append_kv %kv, %k, %v, %s {block_size = 16 : i32, max_seq_len = 4096 : i32} : (!kv, tensor<2x1x16x64xf64>, tensor<2x1x16x64xf16>, tensor<2xi32>) -> (!kv, tensor<2x1xi32>)
   return
 }
@@ -246,7 +246,8 @@ func.func @f(%kv: !kv, %k: tensor<2x1x16x64xf64>, %v: tensor<2x1x16x64xf16>, %s:
 !kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
 func.func @f(%kv: !kv, %s: tensor<2xi32>) {
   // (KV-19)
-  // expected-error @+1 {{'llm.sequence_lengths' op inferred type(s) 'tensor<2xi32>' are incompatible with return type(s) of operation 'tensor<3xi32>'}}
+  // expected-error @+2 {{'llm.sequence_lengths' op inferred type(s) 'tensor<2xi32>' are incompatible with return type(s) of operation 'tensor<3xi32>'}}
+  // expected-error @+1 {{failed to infer returned types}}
   %0 = llm.sequence_lengths %kv, %s : (!kv, tensor<2xi32>) -> tensor<3xi32>
   return
 }

@@ -111,7 +111,8 @@ func.func @f(%x: tensor<?x32xf32>) {
 
 func.func @f(%l: tensor<3x100xf32>, %u: tensor<3xf32>) {
   // (SAM-1)
-  // expected-error @+1 {{'llm.sample' op inferred type(s) 'tensor<3xi32>' are incompatible with return type(s) of operation 'tensor<4xi32>'}}
+  // expected-error @+2 {{'llm.sample' op inferred type(s) 'tensor<3xi32>' are incompatible with return type(s) of operation 'tensor<4xi32>'}}
+  // expected-error @+1 {{failed to infer returned types}}
   %0 = llm.sample %l uniforms(%u) : (tensor<3x100xf32>, tensor<3xf32>) -> tensor<4xi32>
   return
 }

@@ -50,7 +50,7 @@ func.func @scaling_by_one(%x: tensor<?x2x32xf32>, %p: tensor<?xi32>) -> tensor<?
 func.func @sample(%l: tensor<?x100xf32>, %u: tensor<?xf32>) -> (tensor<?xi32>, tensor<?xi32>, tensor<?xi32>) {
   // CHECK: llm.sample %{{.*}} : (tensor<?x100xf32>) -> tensor<?xi32>
   %0 = llm.sample %l : (tensor<?x100xf32>) -> tensor<?xi32>
-  // CHECK: llm.sample %{{.*}} uniforms(%{{.*}}) {min_p = 5.000000e-02 : f32, temperature = 2.000000e+00 : f32, top_k = 40 : i32, top_p = 9.000000e-01 : f32} : (tensor<?x100xf32>, tensor<?xf32>) -> tensor<?xi32>
+  // CHECK: llm.sample %{{.*}} uniforms(%{{.*}}) {min_p = 5.000000e-02 : f32, temperature = 2.000000e+00 : f32, top_k = 40 : i32, top_p = 0.899999976 : f32} : (tensor<?x100xf32>, tensor<?xf32>) -> tensor<?xi32>
   // CANON: llm.sample %{{.*}} uniforms(
   %1 = llm.sample %l uniforms(%u) {temperature = 2.0 : f32, top_k = 40 : i32, top_p = 0.9 : f32, min_p = 0.05 : f32} : (tensor<?x100xf32>, tensor<?xf32>) -> tensor<?xi32>
   // The first of one token is the best one.

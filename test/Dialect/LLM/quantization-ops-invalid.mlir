@@ -21,7 +21,8 @@ func.func @f(%x: tensor<4x64xf16>) {
 
 func.func @f(%x: !llm.quantized_tensor<i4, [48, 64], true, true, 1, 32, 4>) {
   // (QNT-3)
-  // expected-error @+1 {{'llm.dequantize' op inferred type(s) 'tensor<48x64xf32>' are incompatible with return type(s) of operation 'tensor<48x64xf16>'}}
+  // expected-error @+2 {{'llm.dequantize' op inferred type(s) 'tensor<48x64xf32>' are incompatible with return type(s) of operation 'tensor<48x64xf16>'}}
+  // expected-error @+1 {{failed to infer returned types}}
   %0 = llm.dequantize %x : !llm.quantized_tensor<i4, [48, 64], true, true, 1, 32, 4> -> tensor<48x64xf16>
   return
 }
@@ -39,7 +40,8 @@ func.func @f(%x: tensor<?x32xf32>, %w: !llm.quantized_tensor<i4, [48, 64], true,
 
 func.func @f(%x: tensor<?x64xf32>, %w: !llm.quantized_tensor<i4, [48, 64], true, true, 1, 32, 4>) {
   // (QNT-5)
-  // expected-error @+1 {{'llm.quantized_matmul' op inferred type(s) 'tensor<?x48xf32>' are incompatible with return type(s) of operation 'tensor<?x64xf32>'}}
+  // expected-error @+2 {{'llm.quantized_matmul' op inferred type(s) 'tensor<?x48xf32>' are incompatible with return type(s) of operation 'tensor<?x64xf32>'}}
+  // expected-error @+1 {{failed to infer returned types}}
   %0 = llm.quantized_matmul %x, %w : (tensor<?x64xf32>, !llm.quantized_tensor<i4, [48, 64], true, true, 1, 32, 4>) -> tensor<?x64xf32>
   return
 }

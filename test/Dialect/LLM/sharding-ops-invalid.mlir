@@ -121,7 +121,8 @@ func.func @f(%x: tensor<?x64xf32>, %c: !llm.step_context) {
 
 func.func @f(%x: tensor<?x64xf32>, %c: !llm.step_context) {
   // (SH-9)
-  // expected-error @+1 {{'llm.all_gather' op inferred type(s) 'tensor<?x256xf32>' are incompatible with return type(s) of operation 'tensor<?x128xf32>'}}
+  // expected-error @+2 {{'llm.all_gather' op inferred type(s) 'tensor<?x256xf32>' are incompatible with return type(s) of operation 'tensor<?x128xf32>'}}
+  // expected-error @+1 {{failed to infer returned types}}
   %0 = llm.all_gather %x, %c dim(1) shards(4) : tensor<?x64xf32> -> tensor<?x128xf32>
   return
 }
@@ -130,7 +131,8 @@ func.func @f(%x: tensor<?x64xf32>, %c: !llm.step_context) {
 
 func.func @f(%x: tensor<?x64xf32>, %c: !llm.step_context) {
   // (SH-9)
-  // expected-error @+1 {{'llm.reduce_scatter' op inferred type(s) 'tensor<?x16xf32>' are incompatible with return type(s) of operation 'tensor<?x32xf32>'}}
+  // expected-error @+2 {{'llm.reduce_scatter' op inferred type(s) 'tensor<?x16xf32>' are incompatible with return type(s) of operation 'tensor<?x32xf32>'}}
+  // expected-error @+1 {{failed to infer returned types}}
   %0 = llm.reduce_scatter %x, %c dim(1) shards(4) : tensor<?x64xf32> -> tensor<?x32xf32>
   return
 }

@@ -43,16 +43,15 @@ func.func @one_rank(%x: tensor<?x64xf32>, %c: !llm.step_context) -> tensor<?x64x
 
 // A sum that is divided and put together again.
 // CANON-LABEL: func.func @divided_sum
-func.func @divided_sum(%x: tensor<?x64xf32>, %c: !llm.step_context) -> (tensor<?x64xf32>, tensor<?x64xf32>) {
+func.func @divided_sum(%x: tensor<?x64xf32>, %c: !llm.step_context) -> (tensor<?x64xf32>, tensor<?x256xf32>) {
   // CANON-NEXT: llm.all_reduce %{{.*}}, %{{.*}} shards(4) : tensor<?x64xf32>
   // CANON-NEXT: llm.reduce_scatter
   // CANON-NEXT: llm.all_gather
   %0 = llm.reduce_scatter %x, %c dim(1) shards(4) : tensor<?x64xf32> -> tensor<?x16xf32>
   %1 = llm.all_gather %0, %c dim(1) shards(4) : tensor<?x16xf32> -> tensor<?x64xf32>
   %2 = llm.reduce_scatter %x, %c dim(0) shards(4) : tensor<?x64xf32> -> tensor<?x64xf32>
-  %3 = llm.all_gather %2, %c dim(1) shards(1) : tensor<?x64xf32> -> tensor<?x64xf32>
-  %4 = llm.all_gather %3, %c dim(0) shards(4) : tensor<?x64xf32> -> tensor<?x64xf32>
-  return %1, %4 : tensor<?x64xf32>, tensor<?x64xf32>
+  %3 = llm.all_gather %2, %c dim(1) shards(4) : tensor<?x64xf32> -> tensor<?x256xf32>
+  return %1, %3 : tensor<?x64xf32>, tensor<?x256xf32>
 }
 
 // Equal exchanges are as many exchanges, and none is dropped; parts of products are pure.

@@ -163,7 +163,7 @@ func.func private @f(!llm.quantized_tensor<i8, [16, 1024], true, true, 1, 128, 8
 
 // -----
 
-// expected-error @+1 {{expected 'true' or 'false'}}
+// expected-error @+1 {{expected 'true' or 'symmetric', or 'false' or 'asymmetric'}}
 func.func private @f(!llm.quantized_tensor<i8, [16, 1024], 1, true, 1, 128, 8>)
 
 // -----

@@ -79,6 +79,9 @@ void llm::addCacheOpEffects(
   auto consumer = dyn_cast<CacheConsumerOpInterface>(op);
   OpOperand *consumed = consumer ? &consumer.getConsumedCache() : nullptr;
   for (OpOperand &operand : op->getOpOperands()) {
+    // Drivers ask ops about their effects while they erase them.
+    if (!operand.get())
+      continue;
     if (isa<BaseMemRefType>(operand.get().getType()))
       effects.emplace_back(MemoryEffects::Read::get(), &operand);
     if (!isa<PagedKVCacheType>(operand.get().getType()))

@@ -60,8 +60,8 @@ static std::string describe(const OpCost &cost) {
 void ReportCostsPass::runOnOperation() {
   if (sequences > 0 && (tokens % sequences != 0 || tokens > sequences * context)) {
     getOperation()->emitError("expected as many of 'tokens' for each of ")
-        << sequences << " sequences, at most 'context' = " << context << " each, but got "
-        << tokens;
+        << sequences.getValue() << " sequences, at most 'context' = " << context.getValue()
+        << " each, but got " << tokens.getValue();
     return signalPassFailure();
   }
   OpCost sum;

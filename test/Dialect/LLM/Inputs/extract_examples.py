@@ -10,8 +10,7 @@ def definitions(text):
     """The (name, body) of each op, type, attribute and dialect of a TableGen file."""
     for part in re.split(r"\n(?=def )", text):
         match = re.match(r"def (\w+)\s+: (\w+)", part)
-        if match and match[2] in ("Dialect", "LLM_Op", "LLM_StepOp", "LLM_WeightUserOp",
-                                  "LLM_SequencesOp", "LLM_ExchangeOp", "LLM_Type", "TypeDef", "AttrDef", "EnumAttr"):
+        if match and re.fullmatch(r"Dialect|TypeDef|AttrDef|EnumAttr|LLM_Type|LLM_\w*Op", match[2]):
             yield match[1], part
 
 

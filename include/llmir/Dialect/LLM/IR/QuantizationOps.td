@@ -32,7 +32,7 @@ def LLM_QuantizeOp : LLM_StepOp<"quantize", [Pure]> {
   }];
   let arguments = (ins LLM_QuantizableTensor:$input);
   let results = (outs LLM_QuantizedTensor:$output);
-  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($output)";
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` qualified(type($output))";
   let hasVerifier = 1;
   let hasFolder = 1;
 }
@@ -55,7 +55,7 @@ def LLM_DequantizeOp : LLM_StepOp<"dequantize", [
   }];
   let arguments = (ins LLM_QuantizedTensor:$input);
   let results = (outs LLM_QuantizableTensor:$output);
-  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($output)";
+  let assemblyFormat = "$input attr-dict `:` qualified(type($input)) `->` type($output)";
 }
 
 def LLM_QuantizedMatmulOp : LLM_StepOp<"quantized_matmul", [

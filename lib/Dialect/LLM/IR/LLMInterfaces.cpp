@@ -92,7 +92,11 @@ void llm::addCacheOpEffects(
     if (&operand == consumed)
       effects.emplace_back(MemoryEffects::Write::get(), &operand, KVCacheResource::get());
   }
-  for (OpResult result : op->getResults())
-    if (isa<BaseMemRefType>(result.getType()))
-      effects.emplace_back(MemoryEffects::Allocate::get(), result);
+  // A buffer that is only allocated could be dropped, and the op with it.
+  for (OpResult result : op->getResults()) {
+    if (!isa<BaseMemRefType>(result.getType()))
+      continue;
+    effects.emplace_back(MemoryEffects::Allocate::get(), result);
+    effects.emplace_back(MemoryEffects::Write::get(), result);
+  }
 }

@@ -55,7 +55,7 @@
 // CHECK: return
 
 // One function for each kind of call, private to the object.
-// FUNCTIONS-COUNT-15: func.func private @{{.*}}llvm.linkage = #llvm.linkage<internal>
+// FUNCTIONS-COUNT-17: func.func private @{{.*}}llvm.linkage = #llvm.linkage<internal>
 // FUNCTIONS-NOT: func.func private
 
 // GONE: func.func @llmir_model_step

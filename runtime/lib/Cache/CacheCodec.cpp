@@ -5,6 +5,7 @@
 
 #include "RowKernels.h"
 #include "Transpose.h"
+#include "llmir/Base/Float16.h"
 
 #include <algorithm>
 #include <cstring>
@@ -37,24 +38,36 @@ float largestScale(ElementType scaleType) {
 
 constexpr float ones[tileTokens] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
-/// target[2i] = even[i], target[2i + 1] = odd[i], elements of two bytes.
-void interleaveRows(uint8_t *target, const uint8_t *even, const uint8_t *odd, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) {
-    std::memcpy(target + 4 * i, even + 2 * i, 2);
-    std::memcpy(target + 4 * i + 2, odd + 2 * i, 2);
+void storeScale(uint8_t *address, float scale, ElementType type) {
+  if (type == ElementType::F32) {
+    std::memcpy(address, &scale, sizeof(scale));
+    return;
   }
+  uint16_t bits = type == ElementType::F16 ? floatToHalf(scale) : floatToBFloat16(scale);
+  std::memcpy(address, &bits, sizeof(bits));
+}
+
+float loadScale(const uint8_t *address, ElementType type) {
+  if (type == ElementType::F32) {
+    float scale;
+    std::memcpy(&scale, address, sizeof(scale));
+    return scale;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, address, sizeof(bits));
+  return type == ElementType::F16 ? halfToFloat(bits) : bfloat16ToFloat(bits);
+}
+
+float scaleBeforeRounding(float magnitude, ElementType storage, ElementType scaleType) {
+  return std::min(magnitude / largestCode(storage), largestScale(scaleType));
 }
 
 } // namespace
 
 float scaleForMagnitude(float magnitude, ElementType storage, ElementType scaleType) {
-  float scale = std::min(magnitude / largestCode(storage), largestScale(scaleType));
-  const RowKernels &kernels = rowKernels(ElementType::F32, scaleType);
   uint8_t stored[sizeof(float)];
-  auto *number = reinterpret_cast<uint8_t *>(&scale);
-  kernels.encode({number, 0}, 1, 1, ones, {stored, 0});
-  kernels.decode({stored, 0}, 1, 1, ones, {number, 0});
-  return scale;
+  storeScale(stored, scaleBeforeRounding(magnitude, storage, scaleType), scaleType);
+  return loadScale(stored, scaleType);
 }
 
 float maxMagnitude(ElementType array, const void *data, int64_t count) {
@@ -121,35 +134,81 @@ uint8_t *CacheCodec::scaleAddress(const StoredTokens &tokens, int64_t token, int
   return tokens.head + scaleStart_ + group * scaleStride_ + token * elementSize(scaleType_);
 }
 
-/// What the codes of a group of `count` tokens (at most tileTokens) from `token` on are times.
-void CacheCodec::loadFactors(const StoredTokens &tokens, int64_t token, int64_t count,
-                             int64_t group, float *factors) const {
-  if (storedGroups_ == 0)
-    std::fill_n(factors, count, hasScales_ ? tokens.constantScale : 1.0f);
-  else // the scales of neighbouring tokens are side by side
-    scaleKernels_->decode({scaleAddress(tokens, token, group), 0}, 1, count, ones,
-                          {reinterpret_cast<uint8_t *>(factors), 0});
+/// Stores `count` scales, the first one of (token, group).
+void CacheCodec::storeRun(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
+                          const float *scales, int64_t count) const {
+  uint8_t *address = scaleAddress(tokens, token, group);
+  if (axis == Axis::Tokens && count > 4) { // side by side
+    scaleKernels_->encode({reinterpret_cast<const uint8_t *>(scales), 0}, 1, count, ones,
+                          {address, 0});
+    return;
+  }
+  int64_t stride = axis == Axis::Tokens ? elementSize(scaleType_) : scaleStride_;
+  for (int64_t i = 0; i < count; ++i)
+    storeScale(address + i * stride, scales[i], scaleType_);
 }
 
-void CacheCodec::loadInverses(const StoredTokens &tokens, int64_t token, int64_t count,
-                              int64_t group, float *inverses) const {
-  loadFactors(tokens, token, count, group, inverses);
-  for (int64_t i = 0; i < count && hasScales_; ++i)
-    inverses[i] = inverses[i] > 0 ? 1 / inverses[i] : 0;
+/// What codes are times: of `count` (token, group)s.
+void CacheCodec::loadFactors(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
+                             int64_t count, float *factors) const {
+  if (storedGroups_ == 0) {
+    std::fill_n(factors, count, hasScales_ ? tokens.constantScale : 1.0f);
+    return;
+  }
+  const uint8_t *address = scaleAddress(tokens, token, group);
+  if (axis == Axis::Tokens && count > 4) {
+    scaleKernels_->decode({address, 0}, 1, count, ones, {reinterpret_cast<uint8_t *>(factors), 0});
+    return;
+  }
+  int64_t stride = axis == Axis::Tokens ? elementSize(scaleType_) : scaleStride_;
+  for (int64_t i = 0; i < count; ++i)
+    factors[i] = loadScale(address + i * stride, scaleType_);
+}
+
+void CacheCodec::loadInverses(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
+                              int64_t count, float *inverses) const {
+  loadFactors(tokens, token, group, axis, count, inverses);
+  if (!hasScales_)
+    return;
+  for (int64_t i = 0; i < count; ++i) {
+    float inverse = 1 / inverses[i];
+    inverses[i] = inverses[i] > 0 ? inverse : 0;
+  }
 }
 
 void CacheCodec::storeScales(const StoredTokens &target, ConstTokenRows rows) const {
-  float scales[tileTokens];
-  for (int64_t t = 0; t < target.count; t += tileTokens)
-    for (int64_t g = 0; g < storedGroups_; ++g) {
-      int64_t count = std::min(tileTokens, target.count - t);
-      kernels_->maxMagnitudes({rows.data + t * rows.stride + g * group_ * arraySize_, rows.stride},
+  // Many at once: of neighbouring tokens, or of the groups of a single one.
+  float scales[tileUnits];
+  bool isSingle = target.count == 1;
+  int64_t tokenStep = isSingle ? 1 : tileTokens, groupStep = isSingle ? tileUnits : 1;
+  for (int64_t t = 0; t < target.count; t += tokenStep)
+    for (int64_t g = 0; g < storedGroups_; g += groupStep) {
+      int64_t count =
+          isSingle ? std::min(groupStep, storedGroups_ - g) : std::min(tokenStep, target.count - t);
+      kernels_->maxMagnitudes({rows.data + t * rows.stride + g * group_ * arraySize_,
+                               isSingle ? group_ * arraySize_ : rows.stride},
                               count, group_, scales);
       for (int64_t i = 0; i < count; ++i)
-        scales[i] = std::min(scales[i] / largestCode(storage_), largestScale(scaleType_));
-      scaleKernels_->encode({reinterpret_cast<const uint8_t *>(scales), 0}, 1, count, ones,
-                            {scaleAddress(target, target.first + t, g), 0});
+        scales[i] = scaleBeforeRounding(scales[i], storage_, scaleType_);
+      storeRun(target, target.first + t, g, isSingle ? Axis::Groups : Axis::Tokens, scales, count);
     }
+}
+
+/// All of some groups of one token, from channel `first` on (of i4: of the low half).
+void CacheCodec::encodeGroups(const StoredTokens &target, int64_t token, const uint8_t *row,
+                              int64_t first, int64_t groups, uint8_t *codes) const {
+  float factors[tileUnits], highFactors[tileUnits];
+  ConstStridedRows from{row + first * arraySize_, group_ * arraySize_};
+  StridedRows to{codes, group_ * codeSize_};
+  loadInverses(target, token, first / group_, Axis::Groups, groups, factors);
+  if (storage_ != ElementType::I4) {
+    kernels_->encode(from, groups, group_, factors, to);
+    return;
+  }
+  int64_t high = numUnits() + first;
+  loadInverses(target, token, high / group_, Axis::Groups, groups, highFactors);
+  kernels_->encodePairs(from, {row + high * arraySize_, group_ * arraySize_}, groups, group_,
+                        factors, highFactors, to);
 }
 
 /// Units [firstUnit, endUnit) of `count` tokens from `token` on, into a tile. `rows` are theirs.
@@ -161,14 +220,18 @@ void CacheCodec::encodeTile(const StoredTokens &target, int64_t token, int64_t c
   bool isI4 = storage_ == ElementType::I4;
   int64_t channelsPerUnit = isI4 ? 1 : unitChannels_;
   int64_t first = firstUnit * channelsPerUnit, end = endUnit * channelsPerUnit;
+  if (count == 1 && first % group_ == 0 && (end - first) % group_ == 0) {
+    encodeGroups(target, token, rows.data, first, (end - first) / group_, tile);
+    return;
+  }
   for (int64_t c = first; c < end;) {
     int64_t next = std::min(end, (c / group_ + 1) * group_);
     ConstStridedRows from{rows.data + c * arraySize_, rows.stride};
     StridedRows to{tile + (c - first) * codeSize_, tileStride};
-    loadInverses(target, token, count, c / group_, factors);
+    loadInverses(target, token, c / group_, Axis::Tokens, count, factors);
     if (isI4) {
       int64_t high = numUnits() + c;
-      loadInverses(target, token, count, high / group_, highFactors);
+      loadInverses(target, token, high / group_, Axis::Tokens, count, highFactors);
       kernels_->encodePairs(from, {rows.data + high * arraySize_, rows.stride}, count, next - c,
                             factors, highFactors, to);
     } else {
@@ -190,10 +253,10 @@ void CacheCodec::decodeTile(const StoredTokens &source, int64_t token, int64_t c
     int64_t next = std::min(end, (c / group_ + 1) * group_);
     ConstStridedRows from{tile + (c - first) * codeSize_, tileStride};
     StridedRows to{rows.data + c * arraySize_, rows.stride};
-    loadFactors(source, token, count, c / group_, factors);
+    loadFactors(source, token, c / group_, Axis::Tokens, count, factors);
     if (isI4) {
       int64_t high = numUnits() + c;
-      loadFactors(source, token, count, high / group_, highFactors);
+      loadFactors(source, token, high / group_, Axis::Tokens, count, highFactors);
       kernels_->decodePairs(from, count, next - c, factors, highFactors, to,
                             {rows.data + high * arraySize_, rows.stride});
     } else {
@@ -218,7 +281,7 @@ void CacheCodec::scatter(uint8_t *target, ConstTokenRows units, int64_t firstTok
     if (order_ == Order::Rows) {
       std::memcpy(to, from, static_cast<size_t>(count * unitSize_));
     } else if (token % 2 == 0 && t + 1 < tokens) {
-      interleaveRows(to, from, from + units.stride, count);
+      interleavePairs(to, from, from + units.stride, count);
       ++t;
     } else {
       transpose({to, unitStride_}, {from, units.stride}, 1, count, unitSize_);

@@ -12,6 +12,7 @@ namespace {
 /// Vectors of 16 bytes and what a compiler makes of them.
 struct BaselineMachine : Numbers<4> {
   static constexpr int64_t width = 4;
+  static constexpr bool narrowsFour = false;
 
   typedef uint8_t Bytes __attribute__((vector_size(4)));
   typedef uint16_t Pairs __attribute__((vector_size(8)));

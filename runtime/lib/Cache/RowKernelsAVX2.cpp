@@ -14,6 +14,7 @@ namespace {
 /// Vectors of 32 bytes; binary16 by F16C, which rounds as NumberFormats does.
 struct AVX2Machine : llmir::Numbers<8> {
   static constexpr int64_t width = 8;
+  static constexpr bool narrowsFour = true;
 
   LLMIR_INLINE static Bits widen1(const uint8_t *data) {
     return (Bits)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(data)));
@@ -28,6 +29,15 @@ struct AVX2Machine : llmir::Numbers<8> {
   LLMIR_INLINE static void narrow1(uint8_t *data, Bits bits) {
     __m128i pairs = narrowTo2(bits);
     _mm_storel_epi64(reinterpret_cast<__m128i *>(data), _mm_packus_epi16(pairs, pairs));
+  }
+  /// Four vectors of codes up to 255.
+  LLMIR_INLINE static void narrow1(uint8_t *data, Bits a, Bits b, Bits c, Bits d) {
+    __m256i pairs = _mm256_packus_epi32((__m256i)a, (__m256i)b);
+    __m256i others = _mm256_packus_epi32((__m256i)c, (__m256i)d);
+    // Packing works on halves of registers, so the fours are out of order.
+    __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i codes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(pairs, others), order);
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(data), codes);
   }
   LLMIR_INLINE static void narrow2(uint8_t *data, Bits bits) {
     _mm_storeu_si128(reinterpret_cast<__m128i *>(data), narrowTo2(bits));

@@ -47,6 +47,21 @@ LLMIR_INLINE typename Machine::Float readNumbers(const uint8_t *data) {
   }
 }
 
+/// The codes of a type of one or two bytes other than f16.
+template <typename Machine, ElementType Type>
+LLMIR_INLINE typename Machine::Bits codesOf(typename Machine::Float numbers) {
+  if constexpr (Type == ElementType::BF16)
+    return Machine::nearestBFloat16s(numbers);
+  else if constexpr (Type == ElementType::F8E4M3FN)
+    return Machine::nearestFloat8E4M3FNs(numbers);
+  else if constexpr (Type == ElementType::F8E5M2)
+    return Machine::nearestFloat8E5M2s(numbers);
+  else if constexpr (Type == ElementType::I8)
+    return Machine::nearestIntegers(numbers, 127) & 0xffu;
+  else
+    return Machine::nearestIntegers(numbers, 7) + 8u;
+}
+
 /// Stores a vector of numbers.
 template <typename Machine, ElementType Type>
 LLMIR_INLINE void writeNumbers(uint8_t *data, typename Machine::Float numbers) {
@@ -55,102 +70,129 @@ LLMIR_INLINE void writeNumbers(uint8_t *data, typename Machine::Float numbers) {
   else if constexpr (Type == ElementType::F16)
     Machine::writeHalves(data, numbers);
   else if constexpr (Type == ElementType::BF16)
-    Machine::narrow2(data, Machine::nearestBFloat16s(numbers));
-  else if constexpr (Type == ElementType::F8E4M3FN)
-    Machine::narrow1(data, Machine::nearestFloat8E4M3FNs(numbers));
-  else if constexpr (Type == ElementType::F8E5M2)
-    Machine::narrow1(data, Machine::nearestFloat8E5M2s(numbers));
-  else if constexpr (Type == ElementType::I8)
-    Machine::narrow1(data, Machine::nearestIntegers(numbers, 127) & 0xffu);
+    Machine::narrow2(data, codesOf<Machine, Type>(numbers));
   else
-    Machine::narrow1(data, Machine::nearestIntegers(numbers, 7) + 8u);
+    Machine::narrow1(data, codesOf<Machine, Type>(numbers));
 }
 
-template <typename Machine, ElementType From, ElementType To>
-LLMIR_INLINE void convertVector(const uint8_t *source, typename Machine::Float factor,
-                                uint8_t *target) {
-  writeNumbers<Machine, To>(target, readNumbers<Machine, From>(source) * factor);
-}
-
-/// Calls `convert(source, target)` for each vector of a row, the last one by way of buffers.
-template <typename Machine, int64_t FromSize, int64_t ToSize, typename Convert>
-LLMIR_INLINE void convertRow(const uint8_t *source, int64_t count, uint8_t *target,
-                             Convert convert) {
-  constexpr int64_t width = Machine::width;
+/// Calls `step(i, n)` for each n = Machine::width elements of a row of `count`, and in the end for
+/// the rest.
+template <typename Machine, typename Step> LLMIR_INLINE void forVectors(int64_t count, Step step) {
   int64_t i = 0;
-  for (; i + width <= count; i += width)
-    convert(source + i * FromSize, target + i * ToSize);
-  if (i == count)
+  for (; i + Machine::width <= count; i += Machine::width)
+    step(i, Machine::width);
+  if (i < count)
+    step(i, count - i);
+}
+
+/// `count` elements of `size` bytes, with zeros up to a vector if it is less.
+template <typename Machine> struct Padded {
+  LLMIR_INLINE Padded(const uint8_t *data, int64_t count, int64_t size) : data(data) {
+    if (count == Machine::width)
+      return;
+    std::memset(bytes, 0, sizeof(bytes));
+    std::memcpy(bytes, data, static_cast<size_t>(count * size));
+    this->data = bytes;
+  }
+  const uint8_t *data;
+  uint8_t bytes[Machine::width * 4];
+};
+
+template <typename Machine, ElementType To>
+LLMIR_INLINE void writeSome(uint8_t *data, typename Machine::Float numbers, int64_t count) {
+  if (count == Machine::width) {
+    writeNumbers<Machine, To>(data, numbers);
     return;
-  uint8_t from[width * 4] = {}, to[width * 4];
-  std::memcpy(from, source + i * FromSize, static_cast<size_t>((count - i) * FromSize));
-  convert(from, to);
-  std::memcpy(target + i * ToSize, to, static_cast<size_t>((count - i) * ToSize));
+  }
+  uint8_t bytes[Machine::width * 4];
+  writeNumbers<Machine, To>(bytes, numbers);
+  std::memcpy(data, bytes, static_cast<size_t>(count * rowSize(To)));
+}
+
+/// target[i] = source[i] * factor.
+template <typename Machine, ElementType From, ElementType To>
+LLMIR_INLINE void convertRow(const uint8_t *source, int64_t count, float number, uint8_t *target) {
+  auto factor = Machine::splat(number);
+  int64_t done = 0;
+  // Four vectors become one of bytes.
+  if constexpr (Machine::narrowsFour && rowSize(To) == 1)
+    for (constexpr int64_t width = 4 * Machine::width; done + width <= count; done += width) {
+      auto codes = [&](int64_t part) __attribute__((always_inline)) {
+        const uint8_t *from = source + (done + part * Machine::width) * rowSize(From);
+        return codesOf<Machine, To>(readNumbers<Machine, From>(from) * factor);
+      };
+      Machine::narrow1(target + done, codes(0), codes(1), codes(2), codes(3));
+    }
+  source += done * rowSize(From);
+  target += done * rowSize(To);
+  forVectors<Machine>(count - done, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
+    Padded<Machine> from(source + i * rowSize(From), n, rowSize(From));
+    writeSome<Machine, To>(target + i * rowSize(To), readNumbers<Machine, From>(from.data) * factor,
+                           n);
+  });
 }
 
 /// target[r][i] = source[r][i] * factors[r].
 template <typename Machine, ElementType From, ElementType To>
 void convertRows(ConstStridedRows source, int64_t rows, int64_t count, const float *factors,
                  StridedRows target) {
-  for (int64_t r = 0; r < rows; ++r) {
-    auto factor = Machine::splat(factors[r]);
-    convertRow<Machine, rowSize(From), rowSize(To)>(
-        source.data + r * source.stride, count, target.data + r * target.stride,
-        [factor](const uint8_t *from, uint8_t *to)
-            __attribute__((always_inline)) { convertVector<Machine, From, To>(from, factor, to); });
-  }
+  for (int64_t r = 0; r < rows; ++r)
+    convertRow<Machine, From, To>(source.data + r * source.stride, count, factors[r],
+                                  target.data + r * target.stride);
 }
 
-/// Bits of i4 codes, 0 to 15, of a vector of an array.
+/// Bytes of two i4 codes each, of two vectors of an array.
 template <typename Machine, ElementType Array>
-LLMIR_INLINE typename Machine::Bits nibbles(const uint8_t *data, typename Machine::Float factor) {
-  return Machine::nearestIntegers(readNumbers<Machine, Array>(data) * factor, 7) + 8u;
+LLMIR_INLINE typename Machine::Bits pairsOf(const uint8_t *low, const uint8_t *high,
+                                            typename Machine::Float lowFactor,
+                                            typename Machine::Float highFactor) {
+  return codesOf<Machine, ElementType::I4>(readNumbers<Machine, Array>(low) * lowFactor) |
+         codesOf<Machine, ElementType::I4>(readNumbers<Machine, Array>(high) * highFactor) << 4;
 }
 
 template <typename Machine, ElementType Array>
 void encodePairs(ConstStridedRows low, ConstStridedRows high, int64_t rows, int64_t count,
                  const float *lowFactors, const float *highFactors, StridedRows codes) {
+  constexpr int64_t size = rowSize(Array), width = Machine::width;
   for (int64_t r = 0; r < rows; ++r) {
     auto lowFactor = Machine::splat(lowFactors[r]), highFactor = Machine::splat(highFactors[r]);
     const uint8_t *lowRow = low.data + r * low.stride, *highRow = high.data + r * high.stride;
     uint8_t *to = codes.data + r * codes.stride;
-    constexpr int64_t width = Machine::width, size = rowSize(Array);
-    int64_t i = 0;
-    for (; i + width <= count; i += width)
-      Machine::narrow1(to + i, nibbles<Machine, Array>(lowRow + i * size, lowFactor) |
-                                   nibbles<Machine, Array>(highRow + i * size, highFactor) << 4);
-    if (i == count)
-      continue;
-    uint8_t first[width * 4] = {}, second[width * 4] = {}, packed[width];
-    auto rest = static_cast<size_t>(count - i);
-    std::memcpy(first, lowRow + i * size, rest * size);
-    std::memcpy(second, highRow + i * size, rest * size);
-    Machine::narrow1(packed, nibbles<Machine, Array>(first, lowFactor) |
-                                 nibbles<Machine, Array>(second, highFactor) << 4);
-    std::memcpy(to + i, packed, rest);
+    int64_t done = 0;
+    if constexpr (Machine::narrowsFour)
+      for (; done + 4 * width <= count; done += 4 * width) {
+        auto pairs = [&](int64_t part) __attribute__((always_inline)) {
+          int64_t at = (done + part * width) * size;
+          return pairsOf<Machine, Array>(lowRow + at, highRow + at, lowFactor, highFactor);
+        };
+        Machine::narrow1(to + done, pairs(0), pairs(1), pairs(2), pairs(3));
+      }
+    forVectors<Machine>(count - done, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
+      Padded<Machine> first(lowRow + (done + i) * size, n, size);
+      Padded<Machine> second(highRow + (done + i) * size, n, size);
+      uint8_t packed[width];
+      Machine::narrow1(packed,
+                       pairsOf<Machine, Array>(first.data, second.data, lowFactor, highFactor));
+      std::memcpy(to + done + i, packed, static_cast<size_t>(n));
+    });
   }
 }
 
 template <typename Machine, ElementType Array>
 void decodePairs(ConstStridedRows codes, int64_t rows, int64_t count, const float *lowFactors,
                  const float *highFactors, StridedRows low, StridedRows high) {
+  constexpr int64_t size = rowSize(Array);
   for (int64_t r = 0; r < rows; ++r) {
-    auto decode = [](uint8_t *to, typename Machine::Bits bits,
-                     typename Machine::Float factor) __attribute__((always_inline)) {
-      writeNumbers<Machine, Array>(to, Machine::integerValues(bits - 8u) * factor);
-    };
     auto lowFactor = Machine::splat(lowFactors[r]), highFactor = Machine::splat(highFactors[r]);
     const uint8_t *from = codes.data + r * codes.stride;
-    convertRow<Machine, 1, rowSize(Array)>(
-        from, count, low.data + r * low.stride,
-        [&](const uint8_t *packed, uint8_t *to) __attribute__((always_inline)) {
-          decode(to, Machine::widen1(packed) & 0xfu, lowFactor);
-        });
-    convertRow<Machine, 1, rowSize(Array)>(
-        from, count, high.data + r * high.stride,
-        [&](const uint8_t *packed, uint8_t *to) __attribute__((always_inline)) {
-          decode(to, Machine::widen1(packed) >> 4, highFactor);
-        });
+    forVectors<Machine>(count, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
+      Padded<Machine> packed(from + i, n, 1);
+      auto bits = Machine::widen1(packed.data);
+      writeSome<Machine, Array>(low.data + r * low.stride + i * size,
+                                Machine::integerValues((bits & 0xfu) - 8u) * lowFactor, n);
+      writeSome<Machine, Array>(high.data + r * high.stride + i * size,
+                                Machine::integerValues((bits >> 4) - 8u) * highFactor, n);
+    });
   }
 }
 
@@ -165,9 +207,9 @@ template <typename Lane> LLMIR_INLINE Lane largestOf16Bytes(const void *data) {
   return lanes[0];
 }
 
-/// The largest bit pattern without its sign up to `Infinity`; patterns are in the order of
+/// The largest bit pattern without its sign, of those up to `Limit`; patterns are in the order of
 /// magnitudes.
-template <typename Machine, typename Pattern, Pattern Infinity>
+template <typename Machine, typename Pattern, Pattern Limit>
 LLMIR_INLINE Pattern largestPattern(const uint8_t *array, int64_t count) {
   constexpr int64_t width = Machine::width * 4 / int64_t(sizeof(Pattern));
   constexpr Pattern magnitudeMask = sizeof(Pattern) == 2 ? 0x7fff : 0x7fffffff;
@@ -177,7 +219,8 @@ LLMIR_INLINE Pattern largestPattern(const uint8_t *array, int64_t count) {
     Vector bits;
     std::memcpy(&bits, data, sizeof(bits));
     bits &= magnitudeMask;
-    bits &= reinterpret_cast<Vector>(bits <= Infinity);
+    if constexpr (Limit < magnitudeMask)
+      bits &= reinterpret_cast<Vector>(bits <= Limit);
     Vector isLarger = reinterpret_cast<Vector>(bits > largest);
     largest = (bits & isLarger) | (largest & ~isLarger);
   };
@@ -193,20 +236,35 @@ LLMIR_INLINE Pattern largestPattern(const uint8_t *array, int64_t count) {
   return Machine::template largestLane<Pattern>(&largest);
 }
 
+/// The same, without NaNs, which are above `Infinity` and seldom there.
+template <typename Machine, typename Pattern, Pattern Infinity>
+LLMIR_INLINE Pattern largestNumber(const uint8_t *array, int64_t count) {
+  constexpr Pattern magnitudeMask = sizeof(Pattern) == 2 ? 0x7fff : 0x7fffffff;
+  Pattern largest = largestPattern<Machine, Pattern, magnitudeMask>(array, count);
+  return largest <= Infinity ? largest : largestPattern<Machine, Pattern, Infinity>(array, count);
+}
+
 template <typename Machine, ElementType Array>
 void maxMagnitudes(ConstStridedRows array, int64_t rows, int64_t count, float *largest) {
   for (int64_t r = 0; r < rows; ++r) {
     const uint8_t *row = array.data + r * array.stride;
+    uint32_t bits;
     if constexpr (Array == ElementType::F32)
-      largest[r] =
-          __builtin_bit_cast(float, largestPattern<Machine, int32_t, 0x7f800000>(row, count));
+      bits = static_cast<uint32_t>(largestNumber<Machine, int32_t, 0x7f800000>(row, count));
     else if constexpr (Array == ElementType::BF16)
-      largest[r] = __builtin_bit_cast(
-          float, static_cast<uint32_t>(largestPattern<Machine, int16_t, 0x7f80>(row, count)) << 16);
+      bits = static_cast<uint32_t>(largestNumber<Machine, int16_t, 0x7f80>(row, count)) << 16;
     else
-      largest[r] = Machine::halfValues(Machine::splatBits(
-          static_cast<uint32_t>(largestPattern<Machine, int16_t, 0x7c00>(row, count))))[0];
+      bits = static_cast<uint32_t>(largestNumber<Machine, int16_t, 0x7c00>(row, count));
+    largest[r] = __builtin_bit_cast(float, bits);
   }
+  if constexpr (Array == ElementType::F16)
+    forVectors<Machine>(rows, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
+      Padded<Machine> halves(reinterpret_cast<const uint8_t *>(largest + i), n, 4);
+      typename Machine::Bits bits;
+      std::memcpy(&bits, halves.data, sizeof(bits));
+      writeSome<Machine, ElementType::F32>(reinterpret_cast<uint8_t *>(largest + i),
+                                           Machine::halfValues(bits), n);
+    });
 }
 
 template <typename Machine, ElementType Array, ElementType Storage>

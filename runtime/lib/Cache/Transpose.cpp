@@ -126,4 +126,20 @@ void transpose(StridedRows target, ConstStridedRows source, int64_t rows, int64_
     transposeElements<uint32_t>(target, source, rows, columns);
 }
 
+void interleavePairs(uint8_t *target, const uint8_t *even, const uint8_t *odd, int64_t count) {
+  using Indices = std::make_index_sequence<8>;
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    Vector<uint16_t> a, b;
+    std::memcpy(&a, even + 2 * i, 16);
+    std::memcpy(&b, odd + 2 * i, 16);
+    Vector<uint16_t> both[2] = {interleave<0>(a, b, Indices()), interleave<4>(a, b, Indices())};
+    std::memcpy(target + 4 * i, both, sizeof(both));
+  }
+  for (; i < count; ++i) {
+    std::memcpy(target + 4 * i, even + 2 * i, 2);
+    std::memcpy(target + 4 * i + 2, odd + 2 * i, 2);
+  }
+}
+
 } // namespace llmir

@@ -15,6 +15,10 @@ if(LLMIR_SANITIZE)
     -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(llmir_options INTERFACE -fsanitize=address,undefined)
 endif()
+if(LLMIR_SANITIZE_THREADS)
+  target_compile_options(llmir_options INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(llmir_options INTERFACE -fsanitize=thread)
+endif()
 
 # llmir_add_runtime_library(<name> SOURCES <file>... [LINK <target>...] [PRIVATE_LINK <target>...])
 # A static library of the runtime: sees runtime/include, never LLVM.

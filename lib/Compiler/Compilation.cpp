@@ -108,6 +108,7 @@ void Compilation::startFingerprint() {
   std::vector<std::string> settings = {
       getCompilerVersion(),
       getName(options.activations).str(),
+      describeWeights(options.weights),
       getName(options.import.kvElementType).str(),
       std::to_string(options.import.blockSize),
       std::to_string(options.import.maxSequenceLength.value_or(0)),
@@ -164,6 +165,9 @@ Status Compilation::runPhase(Phase phase) {
   pipeline.features = target.features;
   pipeline.worldSize = options.worldSize;
   pipeline.rank = options.rank;
+  pipeline.weights = options.weights;
+  if (pipeline.weights)
+    pipeline.weights->checkpoint = options.inputPath;
   PassManager manager(&context);
   manager.addInstrumentation(result.statistics.createInstrumentation());
   if (options.printIRAfterAll)

@@ -80,7 +80,8 @@ Status Compilation::readManifest() {
   manifest.targetTriple = target.triple;
   manifest.targetFeatures = target.features;
   manifest.options = {{"activations", getName(options.activations).str()},
-                      {"kv", getName(options.import.kvElementType).str()}};
+                      {"kv", getName(options.import.kvElementType).str()},
+                      {"weights", describeWeights(options.weights)}};
   manifest.rank = options.rank;
   manifest.worldSize = options.worldSize;
   if (auto name = (*module)->getAttrOfType<StringAttr>("llm.name"))
@@ -152,6 +153,7 @@ Status Compilation::writeLinked(const std::string &linked) {
                                                   : FileAccess::Data};
   WeightPackingOptions packing;
   packing.numThreads = options.numThreads;
+  packing.report = &result.quantization;
   packing.progress = [this](int64_t done, int64_t total) { report("weights", done, total); };
   return writeArtifact(linked, std::move(content), artifact, packing);
 }

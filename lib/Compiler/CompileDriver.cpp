@@ -38,6 +38,20 @@ llvm::StringRef mlir::llm::getName(KVElementType type) {
   return "unknown";
 }
 
+std::string mlir::llm::describeWeights(const std::optional<WeightQuantization> &weights) {
+  if (!weights)
+    return "as stored";
+  std::string text = weights->storage == WeightStorage::I8 ? "int8" : "int4";
+  if (weights->storage == WeightStorage::I4)
+    text += weights->symmetry == WeightSymmetry::Best        ? ", best"
+            : weights->symmetry == WeightSymmetry::Symmetric ? ", symmetric"
+                                                             : ", asymmetric";
+  text += ", groups of " + std::to_string(weights->groupSize);
+  for (const std::string &pattern : weights->keep)
+    text += ", without " + pattern;
+  return text;
+}
+
 std::string mlir::llm::getCompilerVersion() {
   return "LLMIR " LLMIR_VERSION ", LLVM " LLVM_VERSION_STRING;
 }

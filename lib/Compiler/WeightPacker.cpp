@@ -3,6 +3,8 @@
 
 #include "llmir/Compiler/WeightPacker.h"
 #include "PanelPacking.h"
+#include "PanelQuantization.h"
+#include "llmir/Support/PanelReader.h"
 #include <algorithm>
 #include <condition_variable>
 #include <cstring>
@@ -27,6 +29,12 @@ static std::string describeShape(ArrayRef<int64_t> shape) {
   return text + "]";
 }
 
+/// Whether the weight is rounded while it is packed: its type has codes, its tensor floats.
+static bool isRounded(const GGUFTensor &tensor, const WeightLayout &layout) {
+  return !layout.isVector() && layout.getMatrix().isQuantized() &&
+         ::llmir::isFloatingPointGGUFType(tensor.type);
+}
+
 /// Finds the checkpoint tensor of one source of a weight and checks its shape and type.
 static StatusOr<const GGUFTensor *> findSource(const GGUFFile &file, const WeightSource &source,
                                                const WeightLayout &layout) {
@@ -42,9 +50,10 @@ static StatusOr<const GGUFTensor *> findSource(const GGUFFile &file, const Weigh
   if (!llvm::equal(expected, tensor->shape))
     return ::llmir::invalidArgument(where + ": expected shape " + describeShape(expected) +
                                     ", but got " + describeShape(tensor->shape));
-  bool fits = layout.isVector() ? tensor->type == GGUFType::F32 || tensor->type == GGUFType::F16 ||
-                                      tensor->type == GGUFType::BF16
-                                : tensor->type == getCheckpointType(*layout.getFormat());
+  bool isFloating = ::llmir::isFloatingPointGGUFType(tensor->type);
+  bool fits = layout.isVector() ? isFloating
+                                : tensor->type == getCheckpointType(*layout.getFormat()) ||
+                                      isRounded(*tensor, layout);
   if (!fits)
     return ::llmir::invalidArgument(
         where + ": expected type " +
@@ -52,6 +61,11 @@ static StatusOr<const GGUFTensor *> findSource(const GGUFFile &file, const Weigh
              ? "f32, f16 or bf16"
              : std::string(::llmir::describe(getCheckpointType(*layout.getFormat())).name)) +
         ", but got " + std::string(::llmir::describe(tensor->type).name));
+  if (!isFloating && layout.getGroupSize() != ::llmir::kGroupSize)
+    return ::llmir::invalidArgument(where + ": expected groups of " +
+                                    std::to_string(layout.getGroupSize()) + ", but " +
+                                    std::string(::llmir::describe(tensor->type).name) +
+                                    " has groups of " + std::to_string(::llmir::kGroupSize));
   return tensor;
 }
 
@@ -124,7 +138,8 @@ std::vector<WeightPacker::Chunk> WeightPacker::splitIntoChunks() const {
   return chunks;
 }
 
-Status WeightPacker::packChunk(const Chunk &chunk, uint8_t *destination) {
+Status WeightPacker::packChunk(const Chunk &chunk, uint8_t *destination,
+                               ::llmir::QuantizationError &error) {
   if (!chunk.weight || chunk.weight->layout.isVector())
     std::memset(destination, 0, chunk.numBytes);
   if (!chunk.weight)
@@ -142,10 +157,16 @@ Status WeightPacker::packChunk(const Chunk &chunk, uint8_t *destination) {
   for (int64_t index = 0; index < chunk.numPanels; ++index) {
     const Panel &panel = chunk.weight->panels[chunk.firstPanel + index];
     uint8_t *bytes = destination + index * layout.getMatrix().panelBytes();
-    if (part.shards == 1)
-      packPanel(*panel.tensor, layout.getMatrix(), panel.index, bytes);
+    GGUFTensor cut;
+    if (part.shards > 1)
+      cut = cutPanel(*panel.tensor, part, panel.index, rows);
+    const GGUFTensor &source = part.shards > 1 ? cut : *panel.tensor;
+    int64_t sourcePanel = part.shards > 1 ? 0 : panel.index;
+    if (isRounded(source, layout))
+      LLMIR_RETURN_IF_ERROR(quantizePanel(source, layout.getMatrix(), layout.getGroupSize(),
+                                          sourcePanel, bytes, error));
     else
-      packPanel(cutPanel(*panel.tensor, part, panel.index, rows), layout.getMatrix(), 0, bytes);
+      packPanel(source, layout.getMatrix(), sourcePanel, bytes);
   }
   return Status::ok();
 }
@@ -165,13 +186,19 @@ public:
       thread.join();
   }
 
-  /// Waits for chunk `index`; the bytes stay until release(index).
-  StatusOr<std::span<const uint8_t>> acquire(size_t index) {
+  struct Slot {
+    std::vector<uint8_t> bytes;
+    ::llmir::QuantizationError error;
+    Status status;
+    bool ready = false;
+  };
+
+  /// Waits for chunk `index`, which stays until release(index).
+  const Slot &acquire(size_t index) {
     Slot &slot = slots[index % slots.size()];
     std::unique_lock lock(mutex);
     changed.wait(lock, [&] { return slot.ready; });
-    LLMIR_RETURN_IF_ERROR(slot.status);
-    return std::span<const uint8_t>(slot.bytes);
+    return slot;
   }
 
   void release(size_t index) {
@@ -184,12 +211,6 @@ public:
   }
 
 private:
-  struct Slot {
-    std::vector<uint8_t> bytes;
-    Status status;
-    bool ready = false;
-  };
-
   void stop() {
     {
       std::lock_guard lock(mutex);
@@ -210,7 +231,8 @@ private:
       }
       Slot &slot = slots[index % slots.size()];
       slot.bytes.resize(chunks[index].numBytes);
-      slot.status = packChunk(chunks[index], slot.bytes.data());
+      slot.error = {};
+      slot.status = packChunk(chunks[index], slot.bytes.data(), slot.error);
       {
         std::lock_guard lock(mutex);
         slot.ready = true;
@@ -229,20 +251,39 @@ private:
   bool stopped = false;
 };
 
+QuantizationReport WeightPacker::makeReport(const QuantizationErrors &errors) const {
+  QuantizationReport report;
+  for (const Weight &weight : weights) {
+    auto error = errors.find(&weight);
+    if (error == errors.end())
+      continue;
+    QuantizedWeight entry{weight.name, *weight.layout.getFormat(),    weight.layout.getGroupSize(),
+                          0,           weight.layout.getTotalBytes(), error->second};
+    for (const GGUFTensor *tensor : weight.tensors)
+      entry.bytesBefore += static_cast<int64_t>(tensor->data.size());
+    report.weights.push_back(std::move(entry));
+  }
+  return report;
+}
+
 Status WeightPacker::pack(llvm::function_ref<Status(std::span<const uint8_t>)> sink,
                           const WeightPackingOptions &options) const {
   std::vector<Chunk> chunks = splitIntoChunks();
   Pipeline pipeline(chunks, std::max(1u, options.numThreads));
   int64_t done = 0;
+  QuantizationErrors errors;
   for (size_t index = 0; index < chunks.size(); ++index) {
-    StatusOr<std::span<const uint8_t>> bytes = pipeline.acquire(index);
-    if (!bytes)
-      return bytes.status();
-    LLMIR_RETURN_IF_ERROR(sink(*bytes));
+    const Pipeline::Slot &slot = pipeline.acquire(index);
+    LLMIR_RETURN_IF_ERROR(slot.status);
+    LLMIR_RETURN_IF_ERROR(sink(slot.bytes));
+    if (slot.error.count != 0)
+      errors[chunks[index].weight].merge(slot.error);
     pipeline.release(index);
     done += chunks[index].numBytes;
     if (options.progress)
       options.progress(done, numBytes);
   }
+  if (options.report)
+    *options.report = makeReport(errors);
   return Status::ok();
 }

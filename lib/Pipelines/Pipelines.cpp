@@ -55,7 +55,20 @@ static void addShardPasses(OpPassManager &manager, const PipelineOptions &option
   manager.addPass(createLowerShardedLinearPass(products));
 }
 
+static void addWeightQuantization(OpPassManager &manager, const WeightQuantization &weights) {
+  QuantizeWeightsPassOptions options;
+  options.storage = weights.storage;
+  options.symmetry = weights.symmetry;
+  options.groupSize = weights.groupSize;
+  options.keep.assign(weights.keep.begin(), weights.keep.end());
+  options.checkpoint = weights.checkpoint;
+  options.verbose = weights.verbose;
+  manager.addPass(createQuantizeWeightsPass(options));
+}
+
 static void addOptimizePasses(OpPassManager &manager, const PipelineOptions &options) {
+  if (options.weights)
+    addWeightQuantization(manager, *options.weights);
   manager.addPass(createFuseProjectionsPass());
   manager.addNestedPass<func::FuncOp>(createFoldNormsPass());
   manager.addNestedPass<func::FuncOp>(createFoldResidualsPass());

@@ -4,6 +4,24 @@
 
 namespace llmir {
 
+const char *getName(PackedFormat format) {
+  switch (format) {
+  case PackedFormat::F32:
+    return "f32";
+  case PackedFormat::F16:
+    return "f16";
+  case PackedFormat::BF16:
+    return "bf16";
+  case PackedFormat::Q8_0:
+    return "q8_0";
+  case PackedFormat::Q4_0:
+    return "q4_0";
+  case PackedFormat::Q4_1:
+    return "q4_1";
+  }
+  return "unknown";
+}
+
 static int64_t roundUpTo64(int64_t bytes) { return (bytes + 63) & ~int64_t(63); }
 
 int64_t PackedLayout::panelBytes() const {

@@ -34,7 +34,7 @@ llm.weight @o : !llm.quantized_tensor<i8, [64, 64], true, true, 1, 32, 8, scale 
 // O0: arith.addf
 
 // LLVM: module attributes {{.*}}llm.workspace = {fixed = 0 : i64, per_row =
-// LLVM-DAG: llvm.mlir.global external constant @llmir_model_abi_version(1 : i32)
+// LLVM-DAG: llvm.mlir.global external constant @llmir_model_abi_version(2 : i32)
 // LLVM-DAG: llvm.func @llmir_model_step(%{{.*}}: !llvm.ptr, %{{.*}}: i32, %{{.*}}: i32)
 // LLVM-DAG: llvm.func internal @linear_q8_0_i8_128x64(
 // ONLY: llvm.func

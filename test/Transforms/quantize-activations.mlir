@@ -11,7 +11,7 @@
 llm.weight @q8_0 : !llm.quantized_tensor<i8, [64, 64], true, true, 1, 32, 8, scale = f16>
 llm.weight @q4_0 : !llm.quantized_tensor<i4, [64, 64], true, true, 1, 32, 4, scale = f16>
 llm.weight @q4_1 : !llm.quantized_tensor<i4, [64, 64], false, true, 1, 32, 4, scale = f16, zero_point = f16>
-llm.weight @coarse : !llm.quantized_tensor<i8, [64, 64], true, true, 1, 64, 8, scale = f16>
+llm.weight @fine : !llm.quantized_tensor<i8, [64, 64], true, true, 1, 16, 8, scale = f16>
 llm.weight @plain : tensor<64x64xf16>
 
 // CHECK-LABEL: func.func @f
@@ -26,10 +26,10 @@ func.func @f(%x: tensor<?x64xf32>, %rows: tensor<?xi32>) -> tensor<?x64xf32> {
   %1 = llm.linear %0, @q4_0 activations(bf16) : (tensor<?x64xf32>) -> tensor<?x64xf32>
   // I8: @q4_1 activations(i8)
   %2 = llm.linear %1, @q4_1 : (tensor<?x64xf32>) -> tensor<?x64xf32>
-  // I8: @coarse :
-  // BF16: @coarse activations(bf16)
-  // expected-remark @+1 {{keeps f32 activations: int8 activations need a weight quantised in groups of 32, but 'coarse' is not}}
-  %3 = llm.linear %2, @coarse : (tensor<?x64xf32>) -> tensor<?x64xf32>
+  // I8: @fine :
+  // BF16: @fine activations(bf16)
+  // expected-remark @+1 {{keeps f32 activations: int8 activations need a weight quantised in groups of 32, but 'fine' is not}}
+  %3 = llm.linear %2, @fine : (tensor<?x64xf32>) -> tensor<?x64xf32>
   // I8: @plain :
   // BF16: @plain activations(bf16)
   // expected-remark @+1 {{but 'plain' is not}}

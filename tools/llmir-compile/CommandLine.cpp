@@ -18,6 +18,7 @@ static constexpr const char *kExamples = R"(Examples:
   llmir-compile model.gguf --emit=exe -o chat     a program of its own: ./chat -p "..."
   llmir-compile model.gguf --activations=f32 --kv=f32 -o exact.llmir
                                                   the reference arithmetic, slower
+  llmir-compile bf16.gguf --quantize=int4         float weights as 4-bit codes; says what it cost
   llmir-compile model.gguf --compile-to=optimize  the fused `llm` IR, as text
   llmir-compile model.gguf --emit=asm --mcpu-features=avx2,fma,f16c -o step.s
                                                   the assembly for a host with just these units
@@ -36,6 +37,12 @@ static const std::map<std::string, KVElementType> kKVTypes = {
     {"bf16", KVElementType::BF16},     {"f8E4M3FN", KVElementType::F8E4M3FN},
     {"f8E5M2", KVElementType::F8E5M2}, {"i8", KVElementType::I8},
     {"i4", KVElementType::I4}};
+static const std::map<std::string, WeightStorage> kWeightStorages = {{"int8", WeightStorage::I8},
+                                                                     {"int4", WeightStorage::I4}};
+static const std::map<std::string, WeightSymmetry> kSymmetries = {
+    {"symmetric", WeightSymmetry::Symmetric},
+    {"asymmetric", WeightSymmetry::Asymmetric},
+    {"best", WeightSymmetry::Best}};
 static const std::map<std::string, TimingFormat> kTimings = {{"table", TimingFormat::Table},
                                                              {"json", TimingFormat::JSON}};
 
@@ -74,9 +81,32 @@ struct Choices {
   std::string activations = "int8";
   std::string kv = "f16";
   std::string timing;
+  std::string quantize;
+  std::string symmetry = "best";
+  WeightQuantization weights;
   int64_t maxSeqLen = 0;
 };
 } // namespace
+
+static void declareQuantizationOptions(CLI::App &app, CommandLine &line, Choices &choices) {
+  CLI::Option *quantize =
+      addChoice(app, "--quantize", choices.quantize, kWeightStorages,
+                "Round float weights to codes of 8 or 4 bits; weights that are quantised in the "
+                "checkpoint stay, and so do embedding and head at 8 bits");
+  app.add_option("--group-size", choices.weights.groupSize, "Weights that share a scale")
+      ->check(CLI::IsMember({32, 64, 128}))
+      ->capture_default_str()
+      ->needs(quantize);
+  addChoice(app, "--symmetry", choices.symmetry, kSymmetries,
+            "Whether 4-bit groups have a minimum beside the scale")
+      ->needs(quantize);
+  app.add_option("--keep-weights", choices.weights.keep,
+                 "Names of weights that keep their type, with * for any characters")
+      ->delimiter(',')
+      ->needs(quantize);
+  app.add_flag("--verbose", line.verbose,
+               "Print on standard error what became of each weight, and its error");
+}
 
 static void declareOptions(CLI::App &app, CommandLine &line, Choices &choices) {
   CompileOptions &compile = line.compile;
@@ -98,6 +128,7 @@ static void declareOptions(CLI::App &app, CommandLine &line, Choices &choices) {
             "How activations enter the matrix products");
   addChoice(app, "--kv", choices.kv, kKVTypes,
             "Storage of the KV cache; 8 and 4 bits have f16 scales by token (i4: by 32 channels)");
+  declareQuantizationOptions(app, line, choices);
   app.add_option("--max-seq-len", choices.maxSeqLen,
                  "Tokens that a sequence may have (default: what the checkpoint says)")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 30));
@@ -144,6 +175,12 @@ std::optional<CommandLine> CommandLine::parse(int argc, char **argv, int &exitCo
   compile.emit = kEmitKinds.at(choices.emit);
   compile.activations = kActivations.at(choices.activations);
   compile.import.kvElementType = kKVTypes.at(choices.kv);
+  if (!choices.quantize.empty()) {
+    choices.weights.storage = kWeightStorages.at(choices.quantize);
+    choices.weights.symmetry = kSymmetries.at(choices.symmetry);
+    choices.weights.verbose = line.verbose;
+    compile.weights = choices.weights;
+  }
   if (choices.maxSeqLen != 0)
     compile.import.maxSequenceLength = choices.maxSeqLen;
   if (!choices.phase.empty())

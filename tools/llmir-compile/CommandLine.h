@@ -18,6 +18,7 @@ struct CommandLine {
   TimingFormat timing = TimingFormat::None;
   bool quiet = false;
   bool printStatistics = false;
+  bool verbose = false;
 
   /// Reads the arguments. Nothing when the program is done, with `exitCode` set: help or the
   /// version was printed, or what is wrong.

@@ -30,6 +30,10 @@ int main(int argc, char **argv) {
     result.report.printJSON(llvm::errs());
   if (line->printStatistics)
     result.statistics.print(llvm::errs());
+  if (line->verbose)
+    result.quantization.printTable(llvm::errs());
+  if (!line->quiet)
+    result.quantization.printSummary(llvm::errs());
   if (!status) {
     llvm::errs() << "llmir-compile: error: " << status.message() << "\n";
     int signal = InterruptGuard::signalReceived();

@@ -1,15 +1,9 @@
 // llmir-opt: runs passes over `llm` IR. A thin main over the libraries' registration functions;
 // adds to mlir-opt's options one that prints what this project's passes counted.
 
-#include "llmir/Conversion/LLMToCPU/Passes.h"
-#include "llmir/Dialect/LLM/IR/LLMDialect.h"
 #include "llmir/Dialect/LLM/Transforms/PassStatistics.h"
-#include "llmir/Dialect/LLM/Transforms/Passes.h"
-#include "llmir/Pipelines/Pipelines.h"
+#include "llmir/Tools/Registration.h"
 #include "mlir/IR/DialectRegistry.h"
-#include "mlir/InitAllDialects.h"
-#include "mlir/InitAllExtensions.h"
-#include "mlir/InitAllPasses.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Support/FileUtilities.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
@@ -36,23 +30,31 @@ static LogicalResult optimise(StringRef inputName, StringRef outputName, Dialect
   return success();
 }
 
+/// What `--help` says before it lists the options.
+static constexpr llvm::StringLiteral kOverview = R"(passes over `llm` IR
+
+  llmir-opt model.mlir                                check the module and print it
+  llmir-opt model.mlir --llm-check-cache-uses         and that no KV cache is used after it ended
+  llmir-opt model.mlir --llm-optimization-pipeline    optimise it, as llmir-compile does
+  llmir-opt model.mlir --llm-cpu-pipeline             lower it to the LLVM dialect
+  llmir-opt a.mlir --split-input-file --verify-diagnostics --allow-unregistered-dialect
+
+Passes of this project begin with `llm-` or `convert-llm-`, and are described in docs/LLMPasses.md of
+the build folder; the others are MLIR's. `--help-hidden` shows LLVM's own options too.
+)";
+
 int main(int argc, char **argv) {
   llvm::InitLLVM initialised(argc, argv);
+  llm::hideCodeGeneratorOptions();
   DialectRegistry registry;
-  registerAllDialects(registry);
-  registerAllExtensions(registry);
-  registry.insert<llm::LLMDialect>();
-
-  registerAllPasses();
-  // Passes and pipelines of this project; each library adds its own line.
-  llm::registerLLMPasses();
-  llm::registerLLMToCPUPasses();
-  llm::registerPipelines();
+  llm::registerDialects(registry);
+  llm::registerPasses();
 
   llvm::cl::opt<bool> printStatistics(
       "llm-pass-statistics", llvm::cl::desc("Print on stderr what the llm passes counted"));
-  auto [inputName, outputName] =
-      registerAndParseCLIOptions(argc, argv, "LLMIR optimiser: passes over `llm` IR\n", registry);
+  // The tool's own overview, not MLIR's, which lists all dialects on one line.
+  registerCLIOptions("llmir-opt", registry);
+  auto [inputName, outputName] = parseCLIOptions(argc, argv, kOverview);
   const MlirOptMainConfig parsed = MlirOptMainConfig::createFromCLOptions();
   if (parsed.shouldShowDialects() || parsed.shouldListPasses())
     return asMainReturnCode(MlirOptMain(argc, argv, inputName, outputName, registry));

@@ -155,7 +155,7 @@ void fuzzCheckpoint(std::span<const uint8_t> input) {
   if (identifyCheckpointFile(bytes) == CheckpointFileKind::Catalog) {
     files.setContent("f/catalog", bytes);
   } else {
-    CheckpointCatalog catalog{2, {{1, hashPage(bytes), "a"}}};
+    CheckpointCatalog catalog{2, {{1, 0, hashPage(bytes), "a"}}};
     files.setContent("f/catalog", serializeCatalog(catalog));
     files.setContent(manifestPath, bytes);
   }

@@ -126,6 +126,23 @@ TEST_F(PrefixTreeTest, GivesBlocksBackWhenThePoolIsFull) {
   ASSERT_TRUE(cache->freeSequence(SequenceId{5}).isOk());
 }
 
+// A request that would fit without the cache fits with it.
+TEST_F(PrefixTreeTest, GivesABlockUpWhenThereIsNoRoomForItsCopy) {
+  make(4);
+  serve(range(0, 12));
+  EXPECT_EQ(serve(range(0, 10) + range(90, 6)), 10); // the four blocks that there are
+  EXPECT_EQ(serve(range(0, 12)), 11);
+  Tokens prompt = range(0, 10) + range(80, 6);
+  ASSERT_TRUE(tree->pin(chain(range(0, 12))).isOk());
+  PrefixMatch match = tree->match(prompt);
+  ASSERT_EQ(match.length, 10);
+  ASSERT_TRUE(cache->attach(SequenceId{1}, match.blocks, match.length).isOk());
+  EXPECT_EQ(append(1, range(80, 6)).code(), StatusCode::ResourceExhausted);
+  ASSERT_TRUE(append(1, range(80, 2)).isOk());
+  expectReads(1, range(0, 10) + range(80, 2));
+  ASSERT_TRUE(cache->freeSequence(SequenceId{1}).isOk());
+}
+
 TEST_F(PrefixTreeTest, KeepsPinnedPrefixes) {
   make(16);
   PrefixKeyChain keys = chain(range(0, 10));

@@ -28,10 +28,12 @@ const std::vector<ElementType> arrayTypes = {ElementType::F32, ElementType::F16,
 size_t rowSize(ElementType type) { return std::max<size_t>(1, size_t(elementSize(type))); }
 
 std::vector<RowKernels> allKernels(ElementType array, ElementType storage) {
-  std::vector<RowKernels> kernels = {baselineRowKernels(array, storage),
-                                     rowKernels(array, storage)};
-  return kernels;
+  return {baselineRowKernels(array, storage), rowKernels(array, storage)};
 }
+
+/// One row as the kernels want it.
+ConstStridedRows source(const std::vector<uint8_t> &row) { return {row.data(), 0}; }
+StridedRows target(std::vector<uint8_t> &row) { return {row.data(), 0}; }
 
 /// Numbers that a conversion to `storage` may get wrong: values of codes, the middles between
 /// neighbours and their neighbours in f32, the ends of ranges, special numbers.
@@ -100,7 +102,7 @@ TEST(RowKernelsTest, EncodesLikeTheReference) {
         auto count = static_cast<int64_t>(row.size() / rowSize(array));
         for (const RowKernels &kernels : allKernels(array, storage)) {
           std::vector<uint8_t> codes(static_cast<size_t>(count) * rowSize(storage));
-          kernels.encode(row.data(), count, inverse, codes.data());
+          kernels.encode(source(row), 1, count, &inverse, target(codes));
           for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
             double value = static_cast<float>(elementOf(row, array, i) * double(inverse));
             uint32_t expected = reference::encodeElement(type, value), code = 0;
@@ -118,9 +120,10 @@ TEST(RowKernelsTest, DecodesLikeTheReference) {
     for (ElementType array : arrayTypes) {
       std::vector<uint8_t> codes = arrayOf(hardNumbers(storage), storage);
       auto count = static_cast<int64_t>(codes.size() / rowSize(storage));
+      float factor = 0.37f;
       for (const RowKernels &kernels : allKernels(array, storage)) {
         std::vector<uint8_t> row(static_cast<size_t>(count) * rowSize(array));
-        kernels.decode(codes.data(), count, 0.37f, row.data());
+        kernels.decode(source(codes), 1, count, &factor, target(row));
         for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
           double value = static_cast<float>(elementOf(codes, storage, i) * double(0.37f));
           uint32_t expected = reference::encodeElement(static_cast<uint32_t>(array), value);
@@ -142,12 +145,13 @@ TEST(RowKernelsTest, AllInstructionsGiveTheSameBytes) {
       for (size_t count : {size_t(1), size_t(7), size_t(9), row.size() / rowSize(array)}) {
         std::vector<uint8_t> first(count * rowSize(storage)), second = first;
         auto length = static_cast<int64_t>(count);
-        baselineRowKernels(array, storage).encode(row.data(), length, 0.7f, first.data());
-        rowKernels(array, storage).encode(row.data(), length, 0.7f, second.data());
+        float factor = 0.7f;
+        baselineRowKernels(array, storage).encode(source(row), 1, length, &factor, target(first));
+        rowKernels(array, storage).encode(source(row), 1, length, &factor, target(second));
         ASSERT_EQ(first, second) << elementTypeName(array) << " to " << elementTypeName(storage);
         std::vector<uint8_t> back(count * rowSize(array)), again = back;
-        baselineRowKernels(array, storage).decode(first.data(), length, 0.7f, back.data());
-        rowKernels(array, storage).decode(first.data(), length, 0.7f, again.data());
+        baselineRowKernels(array, storage).decode(source(first), 1, length, &factor, target(back));
+        rowKernels(array, storage).decode(source(first), 1, length, &factor, target(again));
         ASSERT_EQ(back, again) << elementTypeName(storage) << " to " << elementTypeName(array);
       }
     }
@@ -166,7 +170,42 @@ TEST(RowKernelsTest, FindsTheLargestMagnitude) {
       std::vector<uint8_t> row = arrayOf(numbers, array);
       for (size_t i = 0; i < numbers.size(); ++i)
         largest = std::fmax(largest, std::abs(elementOf(row, array, i)));
-      for (const RowKernels &kernels : allKernels(array, array))
-        ASSERT_EQ(kernels.maxMagnitude(row.data(), count), largest) << count;
+      for (const RowKernels &kernels : allKernels(array, array)) {
+        float found = -1;
+        kernels.maxMagnitudes(source(row), 1, count, &found);
+        ASSERT_EQ(found, largest) << count;
+      }
+    }
+}
+
+TEST(RowKernelsTest, PairsOfCodesAreTwoRowsOfThem) {
+  constexpr int64_t rows = 3;
+  std::mt19937 random(5);
+  for (ElementType array : arrayTypes)
+    for (int64_t count : {1, 7, 8, 21, 64}) {
+      auto bytes = static_cast<size_t>(rows * count) * rowSize(array);
+      std::vector<float> numbers(static_cast<size_t>(2 * rows * count));
+      for (float &number : numbers)
+        number = float(int(random() % 2001) - 1000) / 100;
+      std::vector<uint8_t> both = arrayOf(numbers, array);
+      int64_t stride = count * static_cast<int64_t>(rowSize(array));
+      ConstStridedRows low{both.data(), stride}, high{both.data() + bytes, stride};
+      float lowFactors[rows] = {1, 0.5f, 0.25f}, highFactors[rows] = {2, 0, 1};
+      for (const RowKernels &kernels : allKernels(array, ElementType::I4)) {
+        auto size = static_cast<size_t>(rows * count);
+        std::vector<uint8_t> pairs(size), lows(size), highs(size);
+        kernels.encodePairs(low, high, rows, count, lowFactors, highFactors, {pairs.data(), count});
+        kernels.encode(low, rows, count, lowFactors, {lows.data(), count});
+        kernels.encode(high, rows, count, highFactors, {highs.data(), count});
+        for (size_t i = 0; i < size; ++i)
+          ASSERT_EQ(pairs[i], lows[i] | highs[i] << 4);
+        std::vector<uint8_t> back(2 * bytes), again = back;
+        kernels.decodePairs({pairs.data(), count}, rows, count, lowFactors, highFactors,
+                            {back.data(), stride}, {back.data() + bytes, stride});
+        kernels.decode({lows.data(), count}, rows, count, lowFactors, {again.data(), stride});
+        kernels.decode({highs.data(), count}, rows, count, highFactors,
+                       {again.data() + bytes, stride});
+        ASSERT_EQ(back, again) << elementTypeName(array) << " " << count;
+      }
     }
 }

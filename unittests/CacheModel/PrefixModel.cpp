@@ -128,6 +128,16 @@ int PrefixModel::evict(int count) {
   return evicted;
 }
 
+/// Gives up the block that a sequence is about to write into, unless others need it.
+void PrefixModel::giveUp(Ticket block) {
+  for (const auto &[path, node] : nodes)
+    if (node.block && node.block->block == block.block && numPins(path) == 0 &&
+        !hasChild(path, true)) {
+      evictLeaf(Path(path));
+      return;
+    }
+}
+
 /// Brings a node from the disk back to memory.
 bool PrefixModel::load(const Path &node) {
   protected_ = {node, parentOf(node)};
@@ -199,10 +209,13 @@ void PrefixModel::matchInPart(const Path &prompt, Match &found) {
 }
 
 bool PrefixModel::append(Sequence &sequence, const std::vector<int> &tokens) {
+  auto owners = [&] {
+    bool writesInto = sequence.path.tokens.size() % size_t(sizes.blockSize) != 0 && !tokens.empty();
+    return writesInto ? pool.blocks[size_t(sequence.table.back().block)].owners : 0;
+  };
   auto needed = [&] {
-    int size = int(sequence.path.tokens.size()), end = size + int(tokens.size());
-    bool copies = size % sizes.blockSize != 0 && !tokens.empty() &&
-                  pool.blocks[size_t(sequence.table.back().block)].owners > 1;
+    int end = int(sequence.path.tokens.size() + tokens.size());
+    bool copies = owners() > 1;
     return (end + sizes.blockSize - 1) / sizes.blockSize - int(sequence.table.size()) +
            (copies ? 1 : 0);
   };
@@ -210,6 +223,8 @@ bool PrefixModel::append(Sequence &sequence, const std::vector<int> &tokens) {
     return false;
   if (int missing = needed() - int(pool.free.size()); missing > 0)
     evict(missing);
+  if (needed() > int(pool.free.size()) && owners() == 2)
+    giveUp(sequence.table.back());
   if (needed() > int(pool.free.size()))
     return false;
   for (int token : tokens) {

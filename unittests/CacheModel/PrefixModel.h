@@ -126,6 +126,7 @@ private:
   bool unpin(const Path &path);
   int evict(int count);
   void evictLeaf(const Path &leaf);
+  void giveUp(Ticket block);
   bool obtainPage();
   void remove(const Path &node);
   std::string keyInOrder(const std::vector<int> &order) const;

@@ -40,7 +40,7 @@ protected:
 
   ArtifactContent makeContent() const {
     ArtifactContent content;
-    content.manifest.abiVersion = 1;
+    content.manifest.abiVersion = 2;
     content.manifest.compiler = "test";
     content.manifest.name = "tiny";
     content.manifest.architecture = "llama";

@@ -39,7 +39,7 @@ private:
 
 /// A step that does nothing, and the symbols of a compiled model.
 inline constexpr const char *kEmptyModel = R"(
-  llvm.mlir.global external constant @llmir_model_abi_version(1 : i32) : i32
+  llvm.mlir.global external constant @llmir_model_abi_version(2 : i32) : i32
   llvm.func @helper(%worker: i32) -> i32 { llvm.return %worker : i32 }
   llvm.func @llmir_model_step(%args: !llvm.ptr, %worker: i32, %workers: i32) {
     %0 = llvm.call @helper(%worker) : (i32) -> i32

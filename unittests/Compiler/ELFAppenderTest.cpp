@@ -59,7 +59,7 @@ TEST(ELFAppenderTest, AppendsSectionsToASharedObjectThatStillLoads) {
   ASSERT_NE(library, nullptr) << ::dlerror();
   auto *version = static_cast<const uint32_t *>(::dlsym(library, "llmir_model_abi_version"));
   ASSERT_NE(version, nullptr);
-  EXPECT_EQ(*version, 1u);
+  EXPECT_EQ(*version, 2u);
   auto step = reinterpret_cast<void (*)(void *, int, int)>(::dlsym(library, "llmir_model_step"));
   ASSERT_NE(step, nullptr);
   step(nullptr, 0, 1);

@@ -1,9 +1,12 @@
 // Same bytes: whatever happens to its cache, a sequence of SmolLM2 gets the logits that it gets
 // alone in a cold cache, byte for byte: after a prefix hit, a fork, a rollback, in blocks that
-// others used before, after preemption, and in a pool that is full to the last block.
+// others used before, after preemption, from a restored checkpoint, and in a pool that is full to
+// the last block.
 
 #include "CheckpointFixture.h"
 #include "ServedSequences.h"
+
+#include "llmir/Cache/CheckpointManager.h"
 
 #include <cmath>
 #include <cstring>
@@ -19,7 +22,11 @@ CompiledModels &models() {
 }
 
 std::vector<KVStorage> storages() {
-  return {{"F16", [](mlir::llm::CompileOptions &) {}}};
+  using mlir::llm::CompileOptions;
+  using mlir::llm::KVElementType;
+  return {{"F16", [](CompileOptions &) {}},
+          {"I8", [](CompileOptions &o) { o.import.kvElementType = KVElementType::I8; }},
+          {"I4", [](CompileOptions &o) { o.import.kvElementType = KVElementType::I4; }}};
 }
 
 class SameBytesTest : public ::testing::TestWithParam<KVStorage> {
@@ -160,6 +167,30 @@ TEST_P(SameBytesTest, PreemptedAndResumed) {
   expectRows(served.feed(asked, slice(continued, 0, 57)), expected, 0);
   served.fillPool(strangers);
   expectRows(served.feed(asked, slice(continued, 57, 64)), expected, 57);
+}
+
+TEST_P(SameBytesTest, RestoredCheckpointInAFullPool) {
+  Logits expected = cold(continued);
+  mlir::llm::TestFolder folder;
+  CheckpointManager manager(folder.path("checkpoints"), {.model = model->manifest().fingerprint});
+  {
+    ServedSequences served = serve(9, 3);
+    served.feed(asked, prompt);
+    ASSERT_TRUE(served.cache.fork(SequenceId{asked}, SequenceId{other}).isOk());
+    served.fillPool(strangers);
+    Status status = manager.createCheckpoint(served.cache, "full");
+    ASSERT_TRUE(status.isOk()) << status.message();
+  }
+  // Into other blocks, full of what strangers wrote, none of them free.
+  ServedSequences served = serve(9, 8);
+  served.fillPool(strangers);
+  Status status = manager.loadCheckpoint(served.cache, "full");
+  ASSERT_TRUE(status.isOk()) << status.message();
+  EXPECT_EQ(served.cache.pool().numFree(), 0);
+  served.freeFrom(strangers + 1);
+  expectRows(served.feed(asked, slice(continued, 53, 56)), expected, 53);
+  expectRows(served.feed(other, slice(continued, 53, 70)), expected, 53);
+  expectRows(served.feed(asked, slice(continued, 56, 60)), expected, 56);
 }
 
 TEST_P(SameBytesTest, BatchInAFullPool) {

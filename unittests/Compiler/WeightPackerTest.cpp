@@ -167,11 +167,12 @@ protected:
     return ::llmir::Status::ok();
   }
 
-  std::vector<uint8_t> pack(unsigned numThreads) {
+  std::vector<uint8_t> pack(unsigned numThreads, QuantizationReport *report = nullptr) {
     std::vector<uint8_t> packed;
     int64_t done = 0;
     WeightPackingOptions options;
     options.numThreads = numThreads;
+    options.report = report;
     options.progress = [&](int64_t bytesDone, int64_t total) {
       EXPECT_GT(bytesDone, done);
       EXPECT_EQ(total, packer->totalBytes());
@@ -205,6 +206,20 @@ protected:
         ASSERT_EQ(naiveElement(format, panelAddress(row / 16), row % 16, k), expected[k])
             << format.name << " " << name << " row " << row << " k " << k;
     }
+  }
+
+  /// The squared differences of the elements of the panels from `panels` and tensor `name`.
+  double sumSquaredErrors(const std::string &name, const Format &format, const uint8_t *panels) {
+    const ::llmir::GGUFTensor *tensor = file->findTensor(name);
+    std::vector<float> row(tensor->numColumns());
+    double sum = 0.0;
+    for (int64_t i = 0; i < tensor->numRows(); ++i) {
+      EXPECT_TRUE(::llmir::dequantizeRow(*tensor, i, row).isOk());
+      const uint8_t *panel = panels + i / 16 * naivePanelBytes(format, tensor->numColumns());
+      for (int64_t k = 0; k < tensor->numColumns(); ++k)
+        sum += std::pow(row[k] - naiveElement(format, panel, i % 16, k), 2);
+    }
+    return sum;
   }
 
   MLIRContext context;
@@ -299,6 +314,56 @@ TEST_F(WeightPackerTest, PacksVectorsAsPaddedF32) {
   expectVector("v32", 0, 32);
   expectVector("v16", 128, 16);
   expectVector("vb16", 192, 16);
+}
+
+TEST_F(WeightPackerTest, RoundsFloatsInGroups) {
+  QuantizationReport report;
+  for (const Format &format : ArrayRef(kFormats).drop_front(3))
+    for (const Format &source : ArrayRef(kFormats).take_front(3))
+      for (int64_t groupSize : {32, 64, 128}) {
+        SCOPED_TRACE(std::string(source.name) + " to " + format.name);
+        builder = GGUFBuilder();
+        addTensor("a", source, {37, 256});
+        addTensor("b", source, {5, 256});
+        std::string type = weightType(format, 42, 256);
+        type.replace(type.find(", 32,"), 5, ", " + std::to_string(groupSize) + ",");
+        ASSERT_TRUE(
+            prepare("llm.weight @w sources([\"a\", \"b\"]) source_rows([37, 5]) offset(0) : " +
+                    type)
+                .isOk());
+        std::vector<uint8_t> packed = pack(2, &report);
+        ASSERT_EQ(report.weights.size(), 1u);
+        const QuantizedWeight &weight = report.weights[0];
+        EXPECT_EQ(weight.name, "w");
+        EXPECT_EQ(weight.groupSize, groupSize);
+        EXPECT_EQ(weight.bytesAfter, static_cast<int64_t>(packed.size()));
+        EXPECT_EQ(weight.error.count, 42 * 256);
+        const uint8_t *panels = packed.data();
+        int64_t panelBytes = naivePanelBytes(format, 256);
+        double squaredError = sumSquaredErrors("a", format, panels) +
+                              sumSquaredErrors("b", format, panels + 3 * panelBytes);
+        EXPECT_NEAR(weight.error.squaredError, squaredError, 1e-3 * squaredError);
+        // Uniform weights in -2..2 and groups of up to 128: half a step, and somewhat
+        // more at the ends, which the search may clip.
+        EXPECT_LT(weight.error.largest, format.type == GGUFType::Q8_0 ? 0.009 : 0.4);
+      }
+}
+
+TEST_F(WeightPackerTest, RefusesWhatCannotBeRounded) {
+  addTensor("w", kFormats[3], {32, 64});
+  EXPECT_EQ(prepare("llm.weight @w offset(0) : !llm.quantized_tensor<i8, [32, 64], true, true, 1, "
+                    "64, 8, scale = f16>")
+                .message(),
+            "test.gguf: tensor 'w': expected groups of 64, but q8_0 has groups of 32");
+  std::vector<uint8_t> tensor(4 * 32 * 32);
+  const float infinity = std::numeric_limits<float>::infinity();
+  std::memcpy(tensor.data() + 4 * (17 * 32 + 5), &infinity, 4);
+  builder.tensor("x", static_cast<uint32_t>(GGUFType::F32), {32, 32}, tensor);
+  ASSERT_TRUE(prepare("llm.weight @x offset(0) : " + weightType(kFormats[4], 32, 32)).isOk());
+  ::llmir::Status status =
+      packer->pack([](std::span<const uint8_t>) { return ::llmir::Status::ok(); }, {});
+  EXPECT_THAT(status.message(),
+              testing::StartsWith("tensor 'x', rows 16 to 31, columns 0 to 31: expected finite"));
 }
 
 TEST_F(WeightPackerTest, LargeWeightsComeInPiecesOfBoundedSize) {

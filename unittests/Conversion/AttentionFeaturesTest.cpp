@@ -36,9 +36,9 @@ void PrintTo(const FeatureCase &featureCase, std::ostream *stream) { *stream << 
 } // namespace
 
 #define FEATURE_CASE(name, ...)                                                                    \
-  extern "C" llmir_rt_cache *_mlir_ciface_feature_##name##_store(                                  \
+  extern "C" llmir_rt_cache *_mlir_ciface_##name##_feature_store(                                  \
       llmir_rt_cache *, MemRef<3> *, MemRef<3> *, MemRef<1> *, int64_t);                           \
-  extern "C" void _mlir_ciface_feature_##name##_attend(MemRef<3> *, MemRef<3> *, llmir_rt_cache *, \
+  extern "C" void _mlir_ciface_##name##_feature_attend(MemRef<3> *, MemRef<3> *, llmir_rt_cache *, \
                                                        MemRef<2> *, MemRef<1> *, MemRef<1> *,      \
                                                        MemRef<1> *, MemRef<1> *, int64_t);
 #include "FeatureCases.inc"
@@ -47,8 +47,8 @@ void PrintTo(const FeatureCase &featureCase, std::ostream *stream) { *stream << 
 namespace {
 
 #define FEATURE_CASE(name, ...)                                                                    \
-  FeatureCase{#name, __VA_ARGS__, _mlir_ciface_feature_##name##_store,                             \
-              _mlir_ciface_feature_##name##_attend},
+  FeatureCase{#name, __VA_ARGS__, _mlir_ciface_##name##_feature_store,                             \
+              _mlir_ciface_##name##_feature_attend},
 const FeatureCase kCases[] = {
 #include "FeatureCases.inc"
 };

@@ -1,6 +1,8 @@
 // WorkerTeam: barriers order memory for any number of workers, regions start and end, nothing is
 // allocated inside, and threads are pinned and given back.
 
+#include "../Support/AllocationCounter.h"
+
 #include "llmir/Device/WorkerTeam.h"
 
 #include <gtest/gtest.h>
@@ -8,26 +10,11 @@
 #include <sched.h>
 
 #include <atomic>
-#include <cstdlib>
-#include <new>
 #include <thread>
 #include <vector>
 
 using namespace llmir;
-
-namespace {
-std::atomic<int64_t> allocations{0};
-} // namespace
-
-// Every allocation of this program is counted.
-void *operator new(size_t size) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  if (void *result = std::malloc(size ? size : 1))
-    return result;
-  throw std::bad_alloc();
-}
-void operator delete(void *pointer) noexcept { std::free(pointer); }
-void operator delete(void *pointer, size_t) noexcept { std::free(pointer); }
+using llmir::testing::countAllocations;
 
 namespace {
 
@@ -38,7 +25,7 @@ int countAffinity() {
   return CPU_COUNT(&set);
 }
 
-class WorkerTeamSizes : public testing::TestWithParam<int32_t> {};
+class WorkerTeamSizes : public ::testing::TestWithParam<int32_t> {};
 
 } // namespace
 
@@ -53,7 +40,7 @@ TEST_P(WorkerTeamSizes, BarriersOrderEveryRound) {
   // that lets one through early shows a wrong number. Plain memory, so that ordering counts too.
   std::vector<int64_t> cells(static_cast<size_t>(workers) * 8, -1);
   std::atomic<int64_t> wrong{0};
-  int64_t before = allocations.load();
+  int64_t before = countAllocations();
   team->run([&](int32_t worker) {
     for (int64_t round = 0; round < rounds; ++round) {
       cells[static_cast<size_t>(worker) * 8] = round;
@@ -64,7 +51,7 @@ TEST_P(WorkerTeamSizes, BarriersOrderEveryRound) {
       WorkerTeam::barrierEntry(team.get(), worker);
     }
   });
-  EXPECT_EQ(allocations.load(), before);
+  EXPECT_EQ(countAllocations(), before);
   EXPECT_EQ(wrong.load(), 0);
 }
 
@@ -72,16 +59,16 @@ TEST_P(WorkerTeamSizes, RegionsRunOnEveryWorkerOnce) {
   int32_t workers = GetParam();
   auto team = *WorkerTeam::create({.workers = workers});
   std::vector<int64_t> counts(static_cast<size_t>(workers) * 8, 0);
-  int64_t before = allocations.load();
+  int64_t before = countAllocations();
   for (int64_t region = 0; region < 2000; ++region) {
     team->run([&](int32_t worker) { ++counts[static_cast<size_t>(worker) * 8]; });
     for (int32_t worker = 0; worker < workers; ++worker)
       ASSERT_EQ(counts[static_cast<size_t>(worker) * 8], region + 1) << "worker " << worker;
   }
-  EXPECT_EQ(allocations.load(), before);
+  EXPECT_EQ(countAllocations(), before);
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, WorkerTeamSizes, testing::Values(1, 2, 4, 16));
+INSTANTIATE_TEST_SUITE_P(Sizes, WorkerTeamSizes, ::testing::Values(1, 2, 4, 16));
 
 TEST(WorkerTeamTest, WorksWhenEverybodySleeps) {
   auto team = *WorkerTeam::create({.workers = 3, .spinMicroseconds = 0});

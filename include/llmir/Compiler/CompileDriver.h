@@ -6,6 +6,7 @@
 
 #include "llmir/Base/Status.h"
 #include "llmir/Compiler/CompileReport.h"
+#include "llmir/Compiler/QuantizationReport.h"
 #include "llmir/Dialect/LLM/Transforms/PassStatistics.h"
 #include "llmir/Import/GGUFImport.h"
 #include "llmir/Pipelines/Pipelines.h"
@@ -30,6 +31,8 @@ enum class EmitKind {
 llvm::StringRef getName(ActivationType type);
 /// `f32`, `f16` or `bf16`.
 llvm::StringRef getName(KVElementType type);
+/// `as stored`, or what weights are rounded to: `int4, best, groups of 32`.
+std::string describeWeights(const std::optional<WeightQuantization> &weights);
 
 /// Everything that a compilation depends on beside the checkpoint.
 struct CompileOptions {
@@ -41,6 +44,8 @@ struct CompileOptions {
   /// Stops after this phase and produces its IR, whatever `emit` says.
   std::optional<Phase> lastPhase;
   ActivationType activations = ActivationType::I8;
+  /// Rounds float weights; the checkpoint is `inputPath`, whatever it says.
+  std::optional<WeightQuantization> weights;
   /// Cache type, block size and sequence length.
   ImportOptions import;
   /// The number of ranks among which the model is divided, and the one that is compiled.
@@ -66,6 +71,8 @@ struct CompileResult {
   CompileReport report;
   /// What the passes counted.
   PassStatistics statistics;
+  /// The errors of weights that were quantised; known where weights are written.
+  QuantizationReport quantization;
 };
 
 /// Compiles as `options` say and fills `result`, of which report and statistics are also valid

@@ -6,12 +6,14 @@
 #define LLMIR_COMPILER_WEIGHTPACKER_H
 
 #include "llmir/Base/Status.h"
+#include "llmir/Compiler/QuantizationReport.h"
 #include "llmir/Dialect/LLM/Analysis/WeightLayout.h"
 #include "llmir/ModelFiles/GGUF.h"
 #include "mlir/IR/BuiltinOps.h"
 #include <functional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace mlir::llm {
@@ -21,9 +23,13 @@ struct WeightPackingOptions {
   unsigned numThreads = 2;
   /// Told (bytes done, bytes in all) from the caller's thread.
   std::function<void(int64_t done, int64_t total)> progress;
+  /// Where the errors of the weights that are quantised go; not needed.
+  QuantizationReport *report = nullptr;
 };
 
-/// The weights of one module and the tensors that they come from. The file must outlive it.
+/// The weights of one module and the tensors that they come from. The file must outlive it. A
+/// quantised weight whose tensors hold floats (llm-quantize-weights makes such) is rounded on the
+/// way; every other is the checkpoint's, bit by bit.
 class WeightPacker {
 public:
   /// Takes down the `llm.weight` ops of `module`, which carry offsets, and finds their sources in
@@ -60,12 +66,16 @@ private:
     int64_t numPanels;
     int64_t numBytes;
   };
+  /// The errors of the weights that were rounded.
+  using QuantizationErrors = std::unordered_map<const Weight *, ::llmir::QuantizationError>;
   class Pipeline;
 
   ::llmir::Status addWeight(WeightOp op, const ::llmir::GGUFFile &file);
   ::llmir::Status sortAndCheckOffsets();
   std::vector<Chunk> splitIntoChunks() const;
-  static ::llmir::Status packChunk(const Chunk &chunk, uint8_t *destination);
+  static ::llmir::Status packChunk(const Chunk &chunk, uint8_t *destination,
+                                   ::llmir::QuantizationError &error);
+  QuantizationReport makeReport(const QuantizationErrors &errors) const;
 
   std::vector<Weight> weights;
   int64_t numBytes = 0;

@@ -17,7 +17,7 @@ namespace mlir::llm {
 enum class Phase {
   Input,    ///< As imported: verified, cache uses checked.
   Shard,    ///< What this rank computes of a model that is divided among ranks.
-  Optimize, ///< Fused, folded, activations and packed layouts chosen.
+  Optimize, ///< Weights quantised, fused, folded, activations and packed layouts chosen.
   Kernel,   ///< One parallel step over tile functions; memory planned.
   Target    ///< The LLVM dialect, ready for translation. Weights are no longer in the module.
 };
@@ -28,9 +28,26 @@ StringRef phaseName(Phase phase);
 /// All phases, in order.
 ArrayRef<Phase> allPhases();
 
+/// How float weights are rounded: see llm-quantize-weights.
+struct WeightQuantization {
+  WeightStorage storage = WeightStorage::I8;
+  /// Of 4-bit codes.
+  WeightSymmetry symmetry = WeightSymmetry::Best;
+  /// Elements that share a scale.
+  int64_t groupSize = 32;
+  /// Patterns of names of weights that keep their type.
+  std::vector<std::string> keep;
+  /// The GGUF file of the weights, on which 4-bit forms are tried; none when empty.
+  std::string checkpoint;
+  /// Emits a remark on each weight.
+  bool verbose = false;
+};
+
 struct PipelineOptions {
   /// Type to which matrix ops convert their activations.
   ActivationType activations = ActivationType::I8;
+  /// Rounds float weights; absent: they keep the checkpoint's types.
+  std::optional<WeightQuantization> weights;
   /// LLVM names of the features that the code may use; the host's when empty.
   std::vector<std::string> features;
   /// The number of ranks among which a step is divided, and the rank that is compiled.

@@ -11,6 +11,9 @@ namespace llmir {
 /// How the elements of a packed matrix are stored.
 enum class PackedFormat : uint8_t { F32, F16, BF16, Q8_0, Q4_0, Q4_1 };
 
+/// `f32`, `f16`, `bf16`, `q8_0`, `q4_0` or `q4_1`.
+const char *getName(PackedFormat format);
+
 /// Rows of a panel: the unit of storage, and of work for the kernels.
 inline constexpr int64_t kPanelRows = 16;
 /// Elements of a quantisation group along k.

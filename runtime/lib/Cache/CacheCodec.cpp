@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 namespace llmir {
 
@@ -30,14 +31,19 @@ float largestCode(ElementType storage) {
   }
 }
 
-uint16_t scaleToHalf(float scale) { return scale > 65504 ? 0x7bff : floatToHalf(scale); }
+/// What a scale is at most.
+float largestScale(ElementType scaleType) {
+  return scaleType == ElementType::F16 ? 65504 : std::numeric_limits<float>::infinity();
+}
+
+constexpr float ones[tileTokens] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
 void storeScale(uint8_t *address, float scale, ElementType type) {
   if (type == ElementType::F32) {
     std::memcpy(address, &scale, sizeof(scale));
     return;
   }
-  uint16_t bits = type == ElementType::F16 ? scaleToHalf(scale) : floatToBFloat16(scale);
+  uint16_t bits = type == ElementType::F16 ? floatToHalf(scale) : floatToBFloat16(scale);
   std::memcpy(address, &bits, sizeof(bits));
 }
 
@@ -52,26 +58,23 @@ float loadScale(const uint8_t *address, ElementType type) {
   return type == ElementType::F16 ? halfToFloat(bits) : bfloat16ToFloat(bits);
 }
 
-float inverseOf(float scale) { return scale > 0 ? 1 / scale : 0; }
-
-/// target[2i] = even[i], target[2i + 1] = odd[i], elements of two bytes.
-void interleaveRows(uint8_t *target, const uint8_t *even, const uint8_t *odd, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) {
-    std::memcpy(target + 4 * i, even + 2 * i, 2);
-    std::memcpy(target + 4 * i + 2, odd + 2 * i, 2);
-  }
+float scaleBeforeRounding(float magnitude, ElementType storage, ElementType scaleType) {
+  return std::min(magnitude / largestCode(storage), largestScale(scaleType));
 }
 
 } // namespace
 
 float scaleForMagnitude(float magnitude, ElementType storage, ElementType scaleType) {
-  uint8_t bytes[4];
-  storeScale(bytes, magnitude / largestCode(storage), scaleType);
-  return loadScale(bytes, scaleType);
+  uint8_t stored[sizeof(float)];
+  storeScale(stored, scaleBeforeRounding(magnitude, storage, scaleType), scaleType);
+  return loadScale(stored, scaleType);
 }
 
 float maxMagnitude(ElementType array, const void *data, int64_t count) {
-  return rowKernels(array, array).maxMagnitude(static_cast<const uint8_t *>(data), count);
+  float largest;
+  rowKernels(array, array)
+      .maxMagnitudes({static_cast<const uint8_t *>(data), 0}, 1, count, &largest);
+  return largest;
 }
 
 CacheCodec::CacheCodec(const llmir_cache_layout &layout, CacheSide side, ElementType array) {
@@ -84,10 +87,8 @@ CacheCodec::CacheCodec(const llmir_cache_layout &layout, CacheSide side, Element
   isPlain_ = array == storage_;
   if (storage_ == ElementType::I4)
     unitChannels_ = 2;
-  RowKernels kernels = rowKernels(array, storage_);
-  maxMagnitude_ = kernels.maxMagnitude;
-  encode_ = kernels.encode;
-  decode_ = kernels.decode;
+  kernels_ = &rowKernels(array, storage_);
+  scaleKernels_ = &rowKernels(ElementType::F32, scaleType_);
 }
 
 void CacheCodec::setKeys(const llmir_cache_layout &layout) {
@@ -133,74 +134,135 @@ uint8_t *CacheCodec::scaleAddress(const StoredTokens &tokens, int64_t token, int
   return tokens.head + scaleStart_ + group * scaleStride_ + token * elementSize(scaleType_);
 }
 
-float CacheCodec::scale(const StoredTokens &tokens, int64_t token, int64_t group) const {
-  if (storedGroups_ > 0)
-    return loadScale(scaleAddress(tokens, token, group), scaleType_);
-  return hasScales_ ? tokens.constantScale : 1;
+/// Stores `count` scales, the first one of (token, group).
+void CacheCodec::storeRun(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
+                          const float *scales, int64_t count) const {
+  uint8_t *address = scaleAddress(tokens, token, group);
+  if (axis == Axis::Tokens && count > 4) { // side by side
+    scaleKernels_->encode({reinterpret_cast<const uint8_t *>(scales), 0}, 1, count, ones,
+                          {address, 0});
+    return;
+  }
+  int64_t stride = axis == Axis::Tokens ? elementSize(scaleType_) : scaleStride_;
+  for (int64_t i = 0; i < count; ++i)
+    storeScale(address + i * stride, scales[i], scaleType_);
+}
+
+/// What codes are times: of `count` (token, group)s.
+void CacheCodec::loadFactors(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
+                             int64_t count, float *factors) const {
+  if (storedGroups_ == 0) {
+    std::fill_n(factors, count, hasScales_ ? tokens.constantScale : 1.0f);
+    return;
+  }
+  const uint8_t *address = scaleAddress(tokens, token, group);
+  if (axis == Axis::Tokens && count > 4) {
+    scaleKernels_->decode({address, 0}, 1, count, ones, {reinterpret_cast<uint8_t *>(factors), 0});
+    return;
+  }
+  int64_t stride = axis == Axis::Tokens ? elementSize(scaleType_) : scaleStride_;
+  for (int64_t i = 0; i < count; ++i)
+    factors[i] = loadScale(address + i * stride, scaleType_);
+}
+
+void CacheCodec::loadInverses(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
+                              int64_t count, float *inverses) const {
+  loadFactors(tokens, token, group, axis, count, inverses);
+  if (!hasScales_)
+    return;
+  for (int64_t i = 0; i < count; ++i) {
+    float inverse = 1 / inverses[i];
+    inverses[i] = inverses[i] > 0 ? inverse : 0;
+  }
 }
 
 void CacheCodec::storeScales(const StoredTokens &target, ConstTokenRows rows) const {
-  for (int64_t t = 0; t < target.count; ++t)
-    for (int64_t g = 0; g < storedGroups_; ++g) {
-      const uint8_t *channels = rows.data + t * rows.stride + g * group_ * arraySize_;
-      storeScale(scaleAddress(target, target.first + t, g),
-                 maxMagnitude_(channels, group_) / largestCode(storage_), scaleType_);
+  // Many at once: of neighbouring tokens, or of the groups of a single one.
+  float scales[tileUnits];
+  bool isSingle = target.count == 1;
+  int64_t tokenStep = isSingle ? 1 : tileTokens, groupStep = isSingle ? tileUnits : 1;
+  for (int64_t t = 0; t < target.count; t += tokenStep)
+    for (int64_t g = 0; g < storedGroups_; g += groupStep) {
+      int64_t count =
+          isSingle ? std::min(groupStep, storedGroups_ - g) : std::min(tokenStep, target.count - t);
+      kernels_->maxMagnitudes({rows.data + t * rows.stride + g * group_ * arraySize_,
+                               isSingle ? group_ * arraySize_ : rows.stride},
+                              count, group_, scales);
+      for (int64_t i = 0; i < count; ++i)
+        scales[i] = scaleBeforeRounding(scales[i], storage_, scaleType_);
+      storeRun(target, target.first + t, g, isSingle ? Axis::Groups : Axis::Tokens, scales, count);
     }
 }
 
-/// Channels [first, end) of a row, one code each; `codes` has the first one's.
-void CacheCodec::encodeChannels(const StoredTokens &target, int64_t token, const uint8_t *row,
-                                int64_t first, int64_t end, uint8_t *codes) const {
+/// All of some groups of one token, from channel `first` on (of i4: of the low half).
+void CacheCodec::encodeGroups(const StoredTokens &target, int64_t token, const uint8_t *row,
+                              int64_t first, int64_t groups, uint8_t *codes) const {
+  float factors[tileUnits], highFactors[tileUnits];
+  ConstStridedRows from{row + first * arraySize_, group_ * arraySize_};
+  StridedRows to{codes, group_ * codeSize_};
+  loadInverses(target, token, first / group_, Axis::Groups, groups, factors);
+  if (storage_ != ElementType::I4) {
+    kernels_->encode(from, groups, group_, factors, to);
+    return;
+  }
+  int64_t high = numUnits() + first;
+  loadInverses(target, token, high / group_, Axis::Groups, groups, highFactors);
+  kernels_->encodePairs(from, {row + high * arraySize_, group_ * arraySize_}, groups, group_,
+                        factors, highFactors, to);
+}
+
+/// Units [firstUnit, endUnit) of `count` tokens from `token` on, into a tile. `rows` are theirs.
+void CacheCodec::encodeTile(const StoredTokens &target, int64_t token, int64_t count,
+                            ConstTokenRows rows, int64_t firstUnit, int64_t endUnit,
+                            uint8_t *tile) const {
+  float factors[tileTokens], highFactors[tileTokens];
+  // Of i4, a unit's channels are half a head apart, each in its group.
+  bool isI4 = storage_ == ElementType::I4;
+  int64_t channelsPerUnit = isI4 ? 1 : unitChannels_;
+  int64_t first = firstUnit * channelsPerUnit, end = endUnit * channelsPerUnit;
+  if (count == 1 && first % group_ == 0 && (end - first) % group_ == 0) {
+    encodeGroups(target, token, rows.data, first, (end - first) / group_, tile);
+    return;
+  }
   for (int64_t c = first; c < end;) {
     int64_t next = std::min(end, (c / group_ + 1) * group_);
-    float factor = hasScales_ ? inverseOf(scale(target, token, c / group_)) : 1;
-    encode_(row + c * arraySize_, next - c, factor, codes + (c - first) * codeSize_);
+    ConstStridedRows from{rows.data + c * arraySize_, rows.stride};
+    StridedRows to{tile + (c - first) * codeSize_, tileStride};
+    loadInverses(target, token, c / group_, Axis::Tokens, count, factors);
+    if (isI4) {
+      int64_t high = numUnits() + c;
+      loadInverses(target, token, high / group_, Axis::Tokens, count, highFactors);
+      kernels_->encodePairs(from, {rows.data + high * arraySize_, rows.stride}, count, next - c,
+                            factors, highFactors, to);
+    } else {
+      kernels_->encode(from, count, next - c, factors, to);
+    }
     c = next;
   }
 }
 
-void CacheCodec::decodeChannels(const StoredTokens &source, int64_t token, const uint8_t *codes,
-                                int64_t first, int64_t end, uint8_t *row) const {
+/// The way back.
+void CacheCodec::decodeTile(const StoredTokens &source, int64_t token, int64_t count,
+                            const uint8_t *tile, int64_t firstUnit, int64_t endUnit,
+                            TokenRows rows) const {
+  float factors[tileTokens], highFactors[tileTokens];
+  bool isI4 = storage_ == ElementType::I4;
+  int64_t channelsPerUnit = isI4 ? 1 : unitChannels_;
+  int64_t first = firstUnit * channelsPerUnit, end = endUnit * channelsPerUnit;
   for (int64_t c = first; c < end;) {
     int64_t next = std::min(end, (c / group_ + 1) * group_);
-    decode_(codes + (c - first) * codeSize_, next - c, scale(source, token, c / group_),
-            row + c * arraySize_);
-    c = next;
-  }
-}
-
-/// Units [first, end) of a token; `units` has the first one.
-void CacheCodec::encodeUnits(const StoredTokens &target, int64_t token, const uint8_t *row,
-                             int64_t first, int64_t end, uint8_t *units) const {
-  if (storage_ != ElementType::I4) {
-    encodeChannels(target, token, row, first * unitChannels_, end * unitChannels_, units);
-    return;
-  }
-  uint8_t low[tileUnits], high[tileUnits];
-  for (int64_t u = first; u < end; u += tileUnits) {
-    int64_t count = std::min(tileUnits, end - u);
-    encodeChannels(target, token, row, u, u + count, low);
-    encodeChannels(target, token, row, numUnits() + u, numUnits() + u + count, high);
-    for (int64_t i = 0; i < count; ++i)
-      units[u - first + i] = static_cast<uint8_t>(low[i] | high[i] << 4);
-  }
-}
-
-void CacheCodec::decodeUnits(const StoredTokens &source, int64_t token, const uint8_t *units,
-                             int64_t first, int64_t end, uint8_t *row) const {
-  if (storage_ != ElementType::I4) {
-    decodeChannels(source, token, units, first * unitChannels_, end * unitChannels_, row);
-    return;
-  }
-  uint8_t low[tileUnits], high[tileUnits];
-  for (int64_t u = first; u < end; u += tileUnits) {
-    int64_t count = std::min(tileUnits, end - u);
-    for (int64_t i = 0; i < count; ++i) {
-      low[i] = units[u - first + i] & 0xf;
-      high[i] = static_cast<uint8_t>(units[u - first + i] >> 4);
+    ConstStridedRows from{tile + (c - first) * codeSize_, tileStride};
+    StridedRows to{rows.data + c * arraySize_, rows.stride};
+    loadFactors(source, token, c / group_, Axis::Tokens, count, factors);
+    if (isI4) {
+      int64_t high = numUnits() + c;
+      loadFactors(source, token, high / group_, Axis::Tokens, count, highFactors);
+      kernels_->decodePairs(from, count, next - c, factors, highFactors, to,
+                            {rows.data + high * arraySize_, rows.stride});
+    } else {
+      kernels_->decode(from, count, next - c, factors, to);
     }
-    decodeChannels(source, token, low, u, u + count, row);
-    decodeChannels(source, token, high, numUnits() + u, numUnits() + u + count, row);
+    c = next;
   }
 }
 
@@ -219,7 +281,7 @@ void CacheCodec::scatter(uint8_t *target, ConstTokenRows units, int64_t firstTok
     if (order_ == Order::Rows) {
       std::memcpy(to, from, static_cast<size_t>(count * unitSize_));
     } else if (token % 2 == 0 && t + 1 < tokens) {
-      interleaveRows(to, from, from + units.stride, count);
+      interleavePairs(to, from, from + units.stride, count);
       ++t;
     } else {
       transpose({to, unitStride_}, {from, units.stride}, 1, count, unitSize_);
@@ -258,9 +320,8 @@ void CacheCodec::encode(const StoredTokens &target, ConstTokenRows rows) const {
     for (int64_t u = 0; u < numUnits(); u += tileUnits) {
       int64_t tokens = std::min(tileTokens, target.count - t);
       int64_t end = std::min(numUnits(), u + tileUnits);
-      for (int64_t i = 0; i < tokens; ++i)
-        encodeUnits(target, target.first + t + i, rows.data + (t + i) * rows.stride, u, end,
-                    tile + i * tileStride);
+      encodeTile(target, target.first + t, tokens, {rows.data + t * rows.stride, rows.stride}, u,
+                 end, tile);
       scatter(address(target, target.first + t, u), {tile, tileStride}, target.first + t, tokens,
               end - u);
     }
@@ -278,9 +339,8 @@ void CacheCodec::decode(const StoredTokens &source, TokenRows rows) const {
       int64_t end = std::min(numUnits(), u + tileUnits);
       gather(address(source, source.first + t, u), {tile, tileStride}, source.first + t, tokens,
              end - u);
-      for (int64_t i = 0; i < tokens; ++i)
-        decodeUnits(source, source.first + t + i, tile + i * tileStride, u, end,
-                    rows.data + (t + i) * rows.stride);
+      decodeTile(source, source.first + t, tokens, tile, u, end,
+                 {rows.data + t * rows.stride, rows.stride});
     }
 }
 

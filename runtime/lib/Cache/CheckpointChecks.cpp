@@ -52,8 +52,11 @@ Status checkPageSizes(const CheckpointManifest &manifest) {
       return dataLoss("expected page " + std::to_string(i) +
                       " to be raw or zstd, but got encoding " +
                       std::to_string(static_cast<uint32_t>(page.encoding)));
-    bool fits = page.encoding == PageEncoding::Raw ? page.storedBytes == blockBytes
-                                                   : page.storedBytes <= blockBytes;
+    // zstd makes at least 4 bytes of 128 KiB; who claims more wants memory.
+    constexpr uint64_t bestRatio = 32768;
+    bool fits = page.encoding == PageEncoding::Raw
+                    ? page.storedBytes == blockBytes
+                    : page.storedBytes <= blockBytes && blockBytes / bestRatio <= page.storedBytes;
     if (!fits)
       return dataLoss("expected page " + std::to_string(i) + " to hold a block of " +
                       std::to_string(blockBytes) + " bytes, but it has " +
@@ -110,6 +113,9 @@ Status checkScales(const CheckpointManifest &manifest, const std::vector<float> 
 Status checkManifest(const CheckpointManifest &manifest) {
   if (Status status = checkCheckpointName(manifest.name); !status.isOk())
     return dataLoss(status.message());
+  if (manifest.part >= manifest.numParts)
+    return dataLoss("expected a part below " + std::to_string(manifest.numParts) + ", but got " +
+                    std::to_string(manifest.part));
   LLMIR_RETURN_IF_ERROR(checkPagePlaces(manifest));
   const llmir_cache_layout &layout = manifest.layout;
   if (layout.struct_size != sizeof layout)
@@ -154,8 +160,13 @@ Status checkCatalog(const CheckpointCatalog &catalog) {
       return dataLoss("expected numbers that rise from 1 to below " +
                       std::to_string(catalog.nextNumber) + ", but got " +
                       std::to_string(entry.number) + " after " + std::to_string(previous));
+    bool isFirst = &entry == catalog.entries.data() || (&entry)[-1].name != entry.name;
+    if (uint32_t expected = isFirst ? 0 : (&entry)[-1].part + 1; entry.part != expected)
+      return dataLoss("expected part " + std::to_string(expected) + " of '" + entry.name +
+                      "', but got part " + std::to_string(entry.part));
+    if (isFirst)
+      names.push_back(entry.name);
     previous = entry.number;
-    names.push_back(entry.name);
   }
   std::sort(names.begin(), names.end());
   auto twice = std::adjacent_find(names.begin(), names.end());

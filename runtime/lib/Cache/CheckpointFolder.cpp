@@ -122,6 +122,7 @@ StatusOr<CheckpointCatalog> CheckpointFolder::recoverCatalog() const {
     return names ? largest.status() : names.status();
   CheckpointCatalog catalog;
   catalog.nextNumber = *largest + 1;
+  std::vector<CatalogEntry> parts;         // Of the checkpoint at hand.
   for (const std::string &file : *names) { // Sorted, and so by number.
     std::optional<uint64_t> number = numberOf(file, manifestSuffix);
     auto view = number ? files_->map(path(file)) : notFound("not a manifest");
@@ -130,9 +131,17 @@ StatusOr<CheckpointCatalog> CheckpointFolder::recoverCatalog() const {
     StatusOr<CheckpointManifest> manifest = parseManifest((*view)->bytes());
     if (!manifest || manifest->number != *number)
       continue;
+    if (manifest->part != parts.size() || (!parts.empty() && parts[0].name != manifest->name))
+      parts.clear();
+    if (manifest->part != parts.size())
+      continue;
+    parts.push_back({*number, manifest->part, hashPage((*view)->bytes()), manifest->name});
+    if (parts.size() < manifest->numParts)
+      continue;
     std::erase_if(catalog.entries,
                   [&](const CatalogEntry &entry) { return entry.name == manifest->name; });
-    catalog.entries.push_back({*number, hashPage((*view)->bytes()), manifest->name});
+    catalog.entries.insert(catalog.entries.end(), parts.begin(), parts.end());
+    parts.clear();
   }
   return catalog;
 }

@@ -24,6 +24,9 @@ namespace llmir {
 /// A file that must be there and is NotFound is a DataLoss; other errors stay as they are.
 Status asLoss(const Status &status);
 
+/// NotFound with the name and where it was looked for.
+Status unknownCheckpoint(std::string_view name, const std::string &folder);
+
 class CheckpointFolder {
 public:
   CheckpointFolder(std::string folder, FileSystem &files)

@@ -149,6 +149,7 @@ CheckpointPack getPack(ByteReader &reader) {
 CatalogEntry getEntry(ByteReader &reader) {
   CatalogEntry entry;
   entry.number = reader.get<uint64_t>("entry number");
+  entry.part = reader.get<uint32_t>("entry part");
   entry.manifest = getHash(reader, "entry hash");
   entry.name = reader.getString("entry name");
   return entry;
@@ -185,6 +186,8 @@ std::string toString(const PageHash &hash) {
 std::vector<uint8_t> serializeManifest(const CheckpointManifest &manifest) {
   ByteWriter writer;
   writer.put<uint64_t>(manifest.number);
+  writer.put<uint32_t>(manifest.part);
+  writer.put<uint32_t>(manifest.numParts);
   writer.put<int64_t>(manifest.createdNanoseconds);
   writer.putString(manifest.name);
   writer.putString(manifest.model);
@@ -217,6 +220,8 @@ StatusOr<CheckpointManifest> parseManifest(std::span<const uint8_t> bytes) {
   ByteReader reader(*body);
   CheckpointManifest manifest;
   manifest.number = reader.get<uint64_t>("number");
+  manifest.part = reader.get<uint32_t>("part");
+  manifest.numParts = reader.get<uint32_t>("parts");
   manifest.createdNanoseconds = reader.get<int64_t>("time");
   manifest.name = reader.getString("name");
   manifest.model = reader.getString("model");
@@ -237,10 +242,10 @@ StatusOr<CheckpointManifest> parseManifest(std::span<const uint8_t> bytes) {
   return manifest;
 }
 
-const CatalogEntry *CheckpointCatalog::find(std::string_view name) const {
-  auto found = std::find_if(entries.begin(), entries.end(),
-                            [name](const CatalogEntry &entry) { return entry.name == name; });
-  return found == entries.end() ? nullptr : &*found;
+std::span<const CatalogEntry> CheckpointCatalog::find(std::string_view name) const {
+  auto isOther = [name](const CatalogEntry &entry) { return entry.name != name; };
+  auto first = std::find_if_not(entries.begin(), entries.end(), isOther);
+  return {first, std::find_if(first, entries.end(), isOther)};
 }
 
 std::vector<uint8_t> serializeCatalog(const CheckpointCatalog &catalog) {
@@ -249,6 +254,7 @@ std::vector<uint8_t> serializeCatalog(const CheckpointCatalog &catalog) {
   writer.put<uint64_t>(catalog.entries.size());
   for (const CatalogEntry &entry : catalog.entries) {
     writer.put<uint64_t>(entry.number);
+    writer.put<uint32_t>(entry.part);
     writer.putBytes(entry.manifest.bytes);
     writer.putString(entry.name);
   }
@@ -262,7 +268,7 @@ StatusOr<CheckpointCatalog> parseCatalog(std::span<const uint8_t> bytes) {
   ByteReader reader(*body);
   CheckpointCatalog catalog;
   catalog.nextNumber = reader.get<uint64_t>("next number");
-  getList(reader, catalog.entries, 32, "entries", getEntry);
+  getList(reader, catalog.entries, 36, "entries", getEntry);
   LLMIR_RETURN_IF_ERROR(finish(reader, "checkpoint catalog"));
   LLMIR_RETURN_IF_ERROR(checkCatalog(catalog).withContext("checkpoint catalog"));
   return catalog;

@@ -1,83 +1,78 @@
-// CheckpointManager: locks, catalogs, and the order of things: pages, manifest, names, catalog,
-// and only then what is not needed any more.
+// CheckpointManager: saving and removing: locks, catalogs, and the order of things: pages,
+// manifests, names, catalog, and only then what is not needed any more. Loading is in
+// CheckpointLoading.cpp.
 
 #include "llmir/Cache/CheckpointManager.h"
 
 #include "CheckpointChecks.h"
 #include "CheckpointFolder.h"
-#include "CheckpointPages.h"
 #include "CheckpointWriter.h"
 
 #include <algorithm>
+#include <deque>
 #include <string>
-#include <unordered_map>
 #include <utility>
 
 namespace llmir {
 
 namespace {
 
-Status unknownCheckpoint(std::string_view name, const std::string &folder) {
-  return notFound("no checkpoint '" + std::string(name) + "' in " + folder);
-}
-
 std::string describe(std::string_view name) { return "checkpoint '" + std::string(name) + "'"; }
 
-/// Ok when a checkpoint's content can be brought into `cache`.
-Status checkFingerprint(const CheckpointManifest &manifest, const PagedKVCache &cache,
-                        const std::string &model) {
-  LLMIR_RETURN_IF_ERROR(cache.status());
-  if (!model.empty() && manifest.model != model)
-    return failedPrecondition("expected a checkpoint with 'model' " + model + ", but it has " +
-                              (manifest.model.empty() ? "none" : manifest.model));
-  return checkSameLayout(cache.layout(), manifest.layout);
-}
-
-/// Blocks that become free when all sequences of `cache` go.
-int64_t blocksOfSequencesAlone(const PagedKVCache &cache) {
-  std::unordered_map<int32_t, int32_t> owners;
-  for (SequenceId id : cache.sequenceIds())
-    if (auto blocks = cache.blocks(id))
-      for (BlockId block : *blocks)
-        ++owners[block.index];
-  return std::count_if(owners.begin(), owners.end(), [&cache](const auto &entry) {
-    return cache.pool().useCount(entry.first) == entry.second;
-  });
-}
-
-Status freeAllSequences(PagedKVCache &cache) {
-  for (SequenceId id : cache.sequenceIds())
-    LLMIR_RETURN_IF_ERROR(cache.freeSequence(id));
-  return Status::ok();
-}
-
-/// Puts a checkpoint's sequences in the place of all that there are.
-Status replaceSequences(MappedCheckpoint &checkpoint, PagedKVCache &cache, CheckpointTree *tree) {
-  auto needed = static_cast<int64_t>(checkpoint.manifest().blocks.size());
-  int64_t numFree = cache.pool().numFree();
-  bool areBothContentsHeld = needed <= numFree;
-  if (areBothContentsHeld) {
-    LLMIR_RETURN_IF_ERROR(checkpoint.readAll());
-  } else {
-    int64_t available = numFree + blocksOfSequencesAlone(cache);
-    if (needed > available)
-      return resourceExhausted("block pool exhausted: need " + std::to_string(needed) +
-                               " blocks, " + std::to_string(available) +
-                               " free without the present sequences, of " +
-                               std::to_string(cache.pool().numBlocks()))
-          .withContext(describe(checkpoint.manifest().name));
-    LLMIR_RETURN_IF_ERROR(checkpoint.verify());
-    LLMIR_RETURN_IF_ERROR(freeAllSequences(cache));
-    LLMIR_RETURN_IF_ERROR(checkpoint.readAll());
+/// The parts of one checkpoint as they are written; what is not committed is removed.
+class CheckpointSave {
+public:
+  CheckpointSave(CheckpointFolder &folder, const CheckpointOptions &options)
+      : folder_(folder), options_(options) {}
+  ~CheckpointSave() {
+    if (!isCommitted_)
+      for (CheckpointWriter &writer : writers_)
+        writer.discard();
   }
-  if (tree)
-    LLMIR_RETURN_IF_ERROR(checkpoint.attachTree(*tree));
-  if (areBothContentsHeld)
-    LLMIR_RETURN_IF_ERROR(freeAllSequences(cache));
-  for (const CheckpointSequence &sequence : checkpoint.manifest().sequences)
-    LLMIR_RETURN_IF_ERROR(checkpoint.attach(sequence.id));
-  return Status::ok();
-}
+
+  /// Makes a writer for each cache, with numbers from `firstNumber` on.
+  void start(std::span<const PagedKVCache *const> caches, uint64_t firstNumber) {
+    for (uint32_t part = 0; part < caches.size(); ++part)
+      writers_.emplace_back(
+          folder_, options_, *caches[part],
+          CheckpointWriter::Part{firstNumber + part, part, static_cast<uint32_t>(caches.size())});
+  }
+  void reusePagesOf(const CheckpointManifest &manifest) {
+    for (CheckpointWriter &writer : writers_)
+      writer.reusePagesOf(manifest);
+  }
+  /// Writes all parts, and makes their names durable: a catalog may name them then.
+  Status write(std::string_view name, const CheckpointTree *tree) {
+    for (CheckpointWriter &writer : writers_) {
+      StatusOr<CatalogEntry> entry = writer.write(name, entries_.empty() ? tree : nullptr);
+      if (!entry)
+        return entry.status();
+      entries_.push_back(*std::move(entry));
+    }
+    return folder_.files().syncFolder(folder_.path());
+  }
+  /// The catalog names the parts now: they stay.
+  void commit() { isCommitted_ = true; }
+
+  const std::vector<CatalogEntry> &entries() const { return entries_; }
+  CheckpointStatistics statistics() const {
+    CheckpointStatistics sum;
+    for (const CheckpointWriter &writer : writers_) {
+      sum.blocks += writer.statistics().blocks;
+      sum.pagesWritten += writer.statistics().pagesWritten;
+      sum.pagesReused += writer.statistics().pagesReused;
+      sum.bytesWritten += writer.statistics().bytesWritten;
+    }
+    return sum;
+  }
+
+private:
+  CheckpointFolder &folder_;
+  const CheckpointOptions &options_;
+  std::deque<CheckpointWriter> writers_; // They do not move.
+  std::vector<CatalogEntry> entries_;
+  bool isCommitted_ = false;
+};
 
 } // namespace
 
@@ -87,12 +82,30 @@ CheckpointManager::CheckpointManager(std::string folder, CheckpointOptions optio
 
 Status CheckpointManager::createCheckpoint(const PagedKVCache &cache, std::string_view name,
                                            const CheckpointTree *tree) {
-  LLMIR_RETURN_IF_ERROR(cache.status());
-  LLMIR_RETURN_IF_ERROR(checkCheckpointName(name));
-  return save(cache, name, tree).withContext("cannot save " + describe(name));
+  const PagedKVCache *caches[] = {&cache};
+  return createCheckpoint(caches, name, tree);
 }
 
-Status CheckpointManager::save(const PagedKVCache &cache, std::string_view name,
+Status CheckpointManager::createCheckpoint(const QuantizedPagedKVCache &cache,
+                                           std::string_view name) {
+  LLMIR_RETURN_IF_ERROR(cache.status());
+  std::vector<const PagedKVCache *> caches;
+  for (const PagedKVCache &part : cache.caches())
+    caches.push_back(&part);
+  return createCheckpoint(caches, name);
+}
+
+Status CheckpointManager::createCheckpoint(std::span<const PagedKVCache *const> caches,
+                                           std::string_view name, const CheckpointTree *tree) {
+  if (caches.empty())
+    return invalidArgument("expected at least one cache to save");
+  for (const PagedKVCache *cache : caches)
+    LLMIR_RETURN_IF_ERROR(cache->status());
+  LLMIR_RETURN_IF_ERROR(checkCheckpointName(name));
+  return save(caches, name, tree).withContext("cannot save " + describe(name));
+}
+
+Status CheckpointManager::save(std::span<const PagedKVCache *const> caches, std::string_view name,
                                const CheckpointTree *tree) {
   CheckpointFolder folder(folder_, *files_);
   auto lock = folder.lockToChange();
@@ -107,66 +120,34 @@ Status CheckpointManager::save(const PagedKVCache &cache, std::string_view name,
   // A save that did not come to its end left files behind: they may be what fills the disk.
   if (*largest >= catalog->nextNumber)
     (void)folder.collect(*catalog);
-
   uint64_t number = std::max(*largest + 1, catalog->nextNumber);
-  if (number >= endOfNumbers)
+  if (number + caches.size() > endOfNumbers)
     return resourceExhausted("expected a number below " + std::to_string(endOfNumbers) +
                              " for the next checkpoint, but got " + std::to_string(number));
-  CheckpointWriter writer(folder, options_, cache, number);
+
+  CheckpointSave parts(folder, options_);
+  parts.start(caches, number);
   for (const CatalogEntry &entry : catalog->entries)
     // A damaged checkpoint is found when it is loaded; here it only has no pages to offer.
     if (StatusOr<CheckpointManifest> manifest = folder.readManifest(entry))
-      writer.reusePagesOf(*manifest);
-  StatusOr<CatalogEntry> entry = writer.write(name, tree);
-  if (!entry)
-    return entry.status();
+      parts.reusePagesOf(*manifest);
+  LLMIR_RETURN_IF_ERROR(parts.write(name, tree));
 
-  auto replaced = std::find_if(catalog->entries.begin(), catalog->entries.end(),
-                               [name](const CatalogEntry &old) { return old.name == name; });
-  bool isReplacement = replaced != catalog->entries.end();
-  if (isReplacement)
-    catalog->entries.erase(replaced);
-  catalog->nextNumber = entry->number + 1;
-  catalog->entries.push_back(*std::move(entry));
+  bool isReplacement = !catalog->find(name).empty();
+  std::erase_if(catalog->entries, [name](const CatalogEntry &old) { return old.name == name; });
+  catalog->nextNumber = number + caches.size();
+  catalog->entries.insert(catalog->entries.end(), parts.entries().begin(), parts.entries().end());
   bool isDone = false;
-  if (Status status = folder.replaceCatalog(*catalog, isDone); !status.isOk()) {
-    if (!isDone)
-      writer.discard();
+  Status status = folder.replaceCatalog(*catalog, isDone);
+  if (isDone)
+    parts.commit();
+  if (!status.isOk())
     return isDone ? status.withContext("in place, but perhaps not durable") : status;
-  }
-  lastSave_ = writer.statistics();
+  lastSave_ = parts.statistics();
   // The checkpoint stands, whatever becomes of the old one's files.
   if (isReplacement)
     (void)folder.collect(*catalog);
   return Status::ok();
-}
-
-StatusOr<MappedCheckpoint> CheckpointManager::mapCheckpoint(PagedKVCache &cache,
-                                                            std::string_view name) {
-  CheckpointFolder folder(folder_, *files_);
-  auto lock = folder.lockToRead();
-  if (!lock)
-    return lock.status().withContext("cannot load " + describe(name));
-  StatusOr<CatalogEntry> entry = findEntry(name);
-  if (!entry)
-    return entry.status();
-  StatusOr<CheckpointManifest> manifest = folder.readManifest(*entry);
-  if (!manifest)
-    return manifest.status().withContext("cannot load " + describe(name));
-  LLMIR_RETURN_IF_ERROR(checkFingerprint(*manifest, cache, options_.model)
-                            .withContext("cannot load " + describe(name)));
-  StatusOr<CheckpointPages> pages = CheckpointPages::open(folder, *manifest);
-  if (!pages)
-    return pages.status().withContext("cannot load " + describe(name));
-  return MappedCheckpoint(*std::move(manifest), *std::move(pages), cache);
-}
-
-Status CheckpointManager::loadCheckpoint(PagedKVCache &cache, std::string_view name,
-                                         CheckpointTree *tree) {
-  StatusOr<MappedCheckpoint> checkpoint = mapCheckpoint(cache, name);
-  if (!checkpoint)
-    return checkpoint.status();
-  return replaceSequences(*checkpoint, cache, tree);
 }
 
 Status CheckpointManager::keepOnly(CheckpointCatalog catalog, std::vector<CatalogEntry> kept) {
@@ -190,9 +171,11 @@ Status CheckpointManager::cleanupCheckpoints(int64_t keep) {
   StatusOr<CheckpointCatalog> catalog = folder.readCatalog();
   if (!catalog)
     return catalog.status();
-  auto count = static_cast<int64_t>(catalog->entries.size());
-  std::vector<CatalogEntry> kept(catalog->entries.end() - std::min(keep, count),
-                                 catalog->entries.end());
+  auto first = catalog->entries.end();
+  // Part 0 is the first of a checkpoint's parts.
+  for (int64_t count = 0; first != catalog->entries.begin() && count < keep;)
+    count += (--first)->part == 0;
+  std::vector<CatalogEntry> kept(first, catalog->entries.end());
   return keepOnly(*std::move(catalog), std::move(kept)).withContext("cleaning up " + folder_);
 }
 
@@ -204,62 +187,11 @@ Status CheckpointManager::removeCheckpoint(std::string_view name) {
   StatusOr<CheckpointCatalog> catalog = folder.readCatalog();
   if (!catalog)
     return catalog.status();
-  if (!catalog->find(name))
+  if (catalog->find(name).empty())
     return unknownCheckpoint(name, folder_);
-  std::vector<CatalogEntry> kept;
-  for (const CatalogEntry &entry : catalog->entries)
-    if (entry.name != name)
-      kept.push_back(entry);
+  std::vector<CatalogEntry> kept = catalog->entries;
+  std::erase_if(kept, [name](const CatalogEntry &entry) { return entry.name == name; });
   return keepOnly(*std::move(catalog), std::move(kept)).withContext("removing " + describe(name));
-}
-
-StatusOr<CatalogEntry> CheckpointManager::findEntry(std::string_view name) {
-  StatusOr<CheckpointCatalog> catalog = CheckpointFolder(folder_, *files_).readCatalog();
-  if (!catalog)
-    return catalog.status();
-  const CatalogEntry *entry = catalog->find(name);
-  if (!entry)
-    return unknownCheckpoint(name, folder_);
-  return *entry;
-}
-
-StatusOr<std::vector<CheckpointInfo>> CheckpointManager::listCheckpoints() {
-  StatusOr<CheckpointCatalog> catalog = CheckpointFolder(folder_, *files_).readCatalog();
-  if (!catalog)
-    return catalog.status();
-  std::vector<CheckpointInfo> infos;
-  for (const CatalogEntry &entry : catalog->entries)
-    infos.push_back({entry.name, entry.number});
-  return infos;
-}
-
-StatusOr<CheckpointManifest> CheckpointManager::readManifest(std::string_view name) {
-  CheckpointFolder folder(folder_, *files_);
-  auto lock = folder.lockToRead();
-  if (!lock)
-    return lock.status();
-  StatusOr<CatalogEntry> entry = findEntry(name);
-  return entry ? folder.readManifest(*entry) : entry.status();
-}
-
-Status CheckpointManager::verifyCheckpoint(std::string_view name) {
-  CheckpointFolder folder(folder_, *files_);
-  auto lock = folder.lockToRead();
-  if (!lock)
-    return lock.status();
-  StatusOr<CatalogEntry> entry = findEntry(name);
-  if (!entry)
-    return entry.status();
-  StatusOr<CheckpointManifest> manifest = folder.readManifest(*entry);
-  if (!manifest)
-    return manifest.status();
-  StatusOr<CheckpointPages> pages = CheckpointPages::open(folder, *manifest);
-  if (!pages)
-    return pages.status();
-  auto blockBytes = static_cast<size_t>(manifest->layout.block_stride);
-  for (const CheckpointPage &page : manifest->pages)
-    LLMIR_RETURN_IF_ERROR(pages->verify(page, blockBytes).withContext(describe(name)));
-  return Status::ok();
 }
 
 Status CheckpointManager::repairCatalog() {

@@ -42,9 +42,16 @@ Status decompress(std::span<const uint8_t>, std::span<uint8_t>) {
 }
 #endif
 
-void clearRange(uint8_t *start, int64_t count, int64_t stride, int64_t bytes) {
-  for (int64_t i = 0; i < count; ++i)
-    std::memset(start + i * stride, 0, static_cast<size_t>(bytes));
+/// `count` pieces of `bytes` bytes, `stride` apart, at the same place in two blocks.
+struct Pieces {
+  int64_t offset, count, stride, bytes;
+};
+
+void copyPieces(const uint8_t *source, uint8_t *target, Pieces pieces) {
+  for (int64_t i = 0; i < pieces.count; ++i) {
+    int64_t at = pieces.offset + i * pieces.stride;
+    std::memcpy(target + at, source + at, static_cast<size_t>(pieces.bytes));
+  }
 }
 
 /// Addressable units of a head's channels: two i4 channels share one.
@@ -54,33 +61,31 @@ int64_t unitsOf(uint32_t type, int64_t headDim) {
 
 int64_t unitBytes(uint32_t type) { return std::max<int64_t>(1, llmir_element_size(type)); }
 
-void clearScales(const llmir_cache_layout &layout, uint8_t *head, int64_t token) {
-  int64_t bytes = llmir_element_size(layout.scale_type);
-  int64_t keyGroups = llmir_stored_scale_groups(layout.key_scale_granularity, layout.key_head_dim,
-                                                layout.key_scale_group);
-  int64_t valueGroups = llmir_stored_scale_groups(layout.value_scale_granularity,
-                                                  layout.value_head_dim, layout.value_scale_group);
-  clearRange(head + layout.key_scale_offset + token * bytes, keyGroups, layout.key_scale_stride,
-             bytes);
-  clearRange(head + layout.value_scale_offset + token * bytes, valueGroups,
-             layout.value_scale_stride, bytes);
-}
-
-/// Zeroes one token of one head of one layer.
-void clearToken(const llmir_cache_layout &layout, uint8_t *block, int64_t layer, int64_t head,
-                int64_t token) {
-  int64_t keyBytes = unitBytes(layout.key_type);
+/// Copies what belongs to one token of one head of one layer.
+void copyToken(const llmir_cache_layout &layout, const uint8_t *source, uint8_t *target,
+               int64_t head, int64_t token) {
+  int64_t keyBytes = unitBytes(layout.key_type), valueBytes = unitBytes(layout.value_type);
+  int64_t scaleBytes = llmir_element_size(layout.scale_type);
   // Interleaved channels of a key lie side by side.
-  clearRange(block + keyOffset(layout, 0, layer, head, token),
-             unitsOf(layout.key_type, layout.key_head_dim) / layout.key_interleave,
-             layout.key_channel_stride, keyBytes * layout.key_interleave);
-  int64_t valueBytes = unitBytes(layout.value_type);
-  clearRange(block + headOffset(layout, 0, layer, head) + layout.value_offset +
-                 token / layout.value_interleave * layout.value_token_stride +
-                 token % layout.value_interleave * valueBytes,
-             unitsOf(layout.value_type, layout.value_head_dim), layout.value_channel_stride,
-             valueBytes);
-  clearScales(layout, block + headOffset(layout, 0, layer, head), token);
+  copyPieces(source, target,
+             {head + token * layout.key_token_stride,
+              unitsOf(layout.key_type, layout.key_head_dim) / layout.key_interleave,
+              layout.key_channel_stride, keyBytes * layout.key_interleave});
+  copyPieces(
+      source, target,
+      {head + layout.value_offset + token / layout.value_interleave * layout.value_token_stride +
+           token % layout.value_interleave * valueBytes,
+       unitsOf(layout.value_type, layout.value_head_dim), layout.value_channel_stride, valueBytes});
+  copyPieces(source, target,
+             {head + layout.key_scale_offset + token * scaleBytes,
+              llmir_stored_scale_groups(layout.key_scale_granularity, layout.key_head_dim,
+                                        layout.key_scale_group),
+              layout.key_scale_stride, scaleBytes});
+  copyPieces(source, target,
+             {head + layout.value_scale_offset + token * scaleBytes,
+              llmir_stored_scale_groups(layout.value_scale_granularity, layout.value_head_dim,
+                                        layout.value_scale_group),
+              layout.value_scale_stride, scaleBytes});
 }
 
 } // namespace
@@ -151,11 +156,12 @@ Status compressPage(std::span<const uint8_t>, int, std::vector<uint8_t> &) {
 }
 #endif
 
-void clearTokens(const llmir_cache_layout &layout, std::span<uint8_t> block, int64_t firstToken) {
+void copyTokens(const llmir_cache_layout &layout, std::span<const uint8_t> source, int64_t tokens,
+                std::span<uint8_t> target) {
   for (int64_t layer = 0; layer < layout.num_layers; ++layer)
     for (int64_t head = 0; head < layout.num_kv_heads; ++head)
-      for (int64_t token = firstToken; token < layout.block_size; ++token)
-        clearToken(layout, block.data(), layer, head, token);
+      for (int64_t token = 0; token < tokens; ++token)
+        copyToken(layout, source.data(), target.data(), headOffset(layout, 0, layer, head), token);
 }
 
 } // namespace llmir

@@ -53,9 +53,10 @@ Status readPage(const MappedPack &pack, const CheckpointPage &page, std::span<ui
 /// Appends `bytes` encoded at that zstd level to `encoded`. Unimplemented without zstd.
 Status compressPage(std::span<const uint8_t> bytes, int level, std::vector<uint8_t> &encoded);
 
-/// Zeroes what belongs to tokens from `firstToken` on in a block, scales included: what other
-/// sequences left there is nobody's business, and equal tokens make equal pages.
-void clearTokens(const llmir_cache_layout &layout, std::span<uint8_t> block, int64_t firstToken);
+/// Copies what belongs to the first `tokens` tokens of a block, scales included, and nothing else:
+/// what other sequences left behind them is nobody's business, and equal tokens make equal pages.
+void copyTokens(const llmir_cache_layout &layout, std::span<const uint8_t> source, int64_t tokens,
+                std::span<uint8_t> target);
 
 } // namespace llmir
 

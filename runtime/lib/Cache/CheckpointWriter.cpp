@@ -18,10 +18,12 @@ constexpr uint64_t pageAlignment = 64;
 } // namespace
 
 CheckpointWriter::CheckpointWriter(CheckpointFolder &folder, const CheckpointOptions &options,
-                                   const PagedKVCache &cache, uint64_t number)
+                                   const PagedKVCache &cache, Part part)
     : folder_(folder), options_(options), cache_(cache) {
   auto now = std::chrono::system_clock::now().time_since_epoch();
-  manifest_.number = number;
+  manifest_.number = part.number;
+  manifest_.part = part.part;
+  manifest_.numParts = part.numParts;
   manifest_.createdNanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
   manifest_.model = options.model;
   manifest_.layout = cache.layout();
@@ -178,16 +180,16 @@ StatusOr<uint32_t> CheckpointWriter::storePage(std::span<const uint8_t> content)
 }
 
 Status CheckpointWriter::writePages() {
-  std::vector<uint8_t> cleared;
+  std::vector<uint8_t> used;
   for (const SavedBlock &block : blocks_) {
     StatusOr<std::span<uint8_t>> bytes = cache_.blockBytes(block.id);
     if (!bytes)
       return bytes.status();
     std::span<const uint8_t> content = *bytes;
     if (block.usedTokens < manifest_.layout.block_size) {
-      cleared.assign(content.begin(), content.end());
-      clearTokens(manifest_.layout, cleared, block.usedTokens);
-      content = cleared;
+      used.assign(content.size(), 0);
+      copyTokens(manifest_.layout, content, block.usedTokens, used);
+      content = used;
     }
     StatusOr<uint32_t> page = storePage(content);
     if (!page)
@@ -209,16 +211,13 @@ StatusOr<CatalogEntry> CheckpointWriter::write(std::string_view name, const Chec
     status = gatherTree(*tree);
   if (status.isOk())
     status = writePages();
-  CatalogEntry entry{manifest_.number, {}, manifest_.name};
+  CatalogEntry entry{manifest_.number, manifest_.part, {}, manifest_.name};
   if (status.isOk()) {
     std::vector<uint8_t> bytes = serializeManifest(manifest_);
     entry.manifest = hashPage(bytes);
     status = folder_.writeNew(folder_.manifestPath(manifest_.number), bytes);
     hasManifest_ = status.isOk();
   }
-  // The names must be there before a catalog names them.
-  if (status.isOk())
-    status = folder_.files().syncFolder(folder_.path());
   if (status.isOk())
     return entry;
   discard();

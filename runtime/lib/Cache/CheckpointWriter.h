@@ -19,14 +19,19 @@ namespace llmir {
 
 class CheckpointWriter {
 public:
-  /// `number` is new in the folder, which is locked to change.
+  /// Which cache of a checkpoint is written.
+  struct Part {
+    uint64_t number = 0; ///< New in the folder, which is locked to change.
+    uint32_t part = 0;
+    uint32_t numParts = 1;
+  };
   CheckpointWriter(CheckpointFolder &folder, const CheckpointOptions &options,
-                   const PagedKVCache &cache, uint64_t number);
+                   const PagedKVCache &cache, Part part);
 
   /// Lets the pages of an earlier checkpoint be used again. Before write().
   void reusePagesOf(const CheckpointManifest &manifest);
-  /// Writes pages and manifest, durable but for the folder's names. On failure nothing is left
-  /// (where the disk allows even that).
+  /// Writes pages and manifest, durable but for their names in the folder. On failure nothing is
+  /// left (where the disk allows even that).
   StatusOr<CatalogEntry> write(std::string_view name, const CheckpointTree *tree);
   /// Removes the files that write() made.
   void discard();

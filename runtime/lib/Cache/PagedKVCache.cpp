@@ -148,12 +148,26 @@ Status PagedKVCache::checkRequests(std::span<const AppendRequest> requests) {
   if (twice != scratchIds_.end())
     return invalidArgument("expected each sequence once, but got " + describe(*twice) + " twice");
   int64_t needed = blocksNeeded(requests);
-  if (needed > pool_.numFree() && reclaimer_) {
-    // A block that loses its other owner needs no copy any more, so count again.
-    reclaimer_->reclaim(needed - pool_.numFree());
-    needed = blocksNeeded(requests);
-  }
+  if (needed > pool_.numFree() && reclaimer_)
+    needed = reclaimFor(requests, needed);
   return pool_.checkFree(needed);
+}
+
+int64_t PagedKVCache::reclaimFor(std::span<const AppendRequest> requests, int64_t needed) {
+  // A block that loses its other owner needs no copy any more, so count again each time.
+  reclaimer_->reclaim(needed - pool_.numFree());
+  needed = blocksNeeded(requests);
+  for (const AppendRequest &request : requests) {
+    if (needed <= pool_.numFree())
+      break;
+    auto found = sequences_.find(request.sequence);
+    if (request.tokens == 0 || found == sequences_.end() || !mustCopyLastBlock(found->second))
+      continue;
+    BlockId shared = found->second.blocks.back();
+    if (pool_.useCount(shared.index) == 2 && reclaimer_->giveUp(shared))
+      needed = blocksNeeded(requests);
+  }
+  return needed;
 }
 
 PagedKVCache::Sequence &PagedKVCache::addSequence(SequenceId id) {

@@ -330,6 +330,7 @@ Status PrefixTree::unpin(const PrefixKeyChain &keys) {
 }
 
 int64_t PrefixTree::evict(int64_t blocks) { return state_->status ? state_->evict(blocks) : 0; }
+bool PrefixTree::giveUp(BlockId block) { return state_->status && state_->giveUp(block); }
 int64_t PrefixTree::countEvictable() const { return state_->countEvictable(); }
 void PrefixTree::clear() { state_->clear(); }
 

@@ -196,6 +196,16 @@ int64_t PrefixTree::State::evict(int64_t blocks) {
   return evicted;
 }
 
+bool PrefixTree::State::giveUp(BlockId block) {
+  // Linear in the number of paths; asked for only by a cache that would fail otherwise.
+  for (const auto &entry : memoryQueue.entries())
+    if (nodes[entry.item].block == block) {
+      evictLeaf(NodeIndex(entry.item));
+      return true;
+    }
+  return false;
+}
+
 StatusOr<BlockId> PrefixTree::State::obtainBlock(NodeIndex node) {
   Protection protection(*this, nodes[node].parent, node);
   if (options.maxBlocks && statistics.memoryBlocks >= *options.maxBlocks)

@@ -37,6 +37,7 @@ public:
 
   // PrefixTreeEviction.cpp
   int64_t evict(int64_t blocks);
+  bool giveUp(BlockId block);
   int64_t countEvictable() const;
   void limitPrefixes();
   void clear();

@@ -12,6 +12,7 @@ namespace {
 /// Vectors of 16 bytes and what a compiler makes of them.
 struct BaselineMachine : Numbers<4> {
   static constexpr int64_t width = 4;
+  static constexpr bool narrowsFour = false;
 
   typedef uint8_t Bytes __attribute__((vector_size(4)));
   typedef uint16_t Pairs __attribute__((vector_size(8)));
@@ -35,16 +36,21 @@ struct BaselineMachine : Numbers<4> {
     std::memcpy(data, &pairs, sizeof(pairs));
   }
   LLMIR_INLINE static Float readHalves(const uint8_t *data) { return halfValues(widen2(data)); }
-  LLMIR_INLINE static void writeHalves(uint8_t *data, Float numbers) { narrow2(data, nearestHalves(numbers)); }
+  LLMIR_INLINE static void writeHalves(uint8_t *data, Float numbers) {
+    narrow2(data, nearestHalves(numbers));
+  }
+  template <typename Lane> LLMIR_INLINE static Lane largestLane(const void *lanes) {
+    return largestOf16Bytes<Lane>(lanes);
+  }
 };
 
 } // namespace
 
-RowKernels baselineRowKernels(ElementType array, ElementType storage) {
-  return makeRowKernels<BaselineMachine>(array, storage);
+const RowKernels &baselineRowKernels(ElementType array, ElementType storage) {
+  return chooseRowKernels<BaselineMachine>(array, storage);
 }
 
-RowKernels rowKernels(ElementType array, ElementType storage) {
+const RowKernels &rowKernels(ElementType array, ElementType storage) {
 #if defined(__x86_64__)
   static const bool hasAVX2 = CPUFeatures::host().has("avx2") && CPUFeatures::host().has("f16c");
   if (hasAVX2)

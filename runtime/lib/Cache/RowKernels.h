@@ -5,32 +5,41 @@
 #ifndef LLMIR_LIB_CACHE_ROWKERNELS_H
 #define LLMIR_LIB_CACHE_ROWKERNELS_H
 
+#include "StridedRows.h"
 #include "llmir/Cache/CacheLayout.h"
 
 #include <cstdint>
 
 namespace llmir {
 
-/// The conversions for one pair of types. An i4 code takes a byte here, as code + 8. Pointers need
-/// no alignment.
+/// The conversions for one pair of types, for `rows` rows of `count` elements, each row with its
+/// factor. Rows need no alignment.
 struct RowKernels {
-  /// The largest magnitude of `count` elements; NaNs do not count.
-  float (*maxMagnitude)(const uint8_t *array, int64_t count) = nullptr;
-  /// codes[i] = code of array[i] * inverse.
-  void (*encode)(const uint8_t *array, int64_t count, float inverse, uint8_t *codes) = nullptr;
-  /// array[i] = value of codes[i] * scale.
-  void (*decode)(const uint8_t *codes, int64_t count, float scale, uint8_t *array) = nullptr;
+  /// largest[r] = the largest magnitude of row r; NaNs do not count.
+  void (*maxMagnitudes)(ConstStridedRows array, int64_t rows, int64_t count, float *largest);
+  /// codes[r][i] = code of array[r][i] * factors[r].
+  void (*encode)(ConstStridedRows array, int64_t rows, int64_t count, const float *factors,
+                 StridedRows codes);
+  /// array[r][i] = value of codes[r][i] * factors[r].
+  void (*decode)(ConstStridedRows codes, int64_t rows, int64_t count, const float *factors,
+                 StridedRows array);
+  /// Of i4, whose codes take a byte above: the same where a byte has two, one from the low array in
+  /// its low bits and one from the high array. Null for other types.
+  void (*encodePairs)(ConstStridedRows low, ConstStridedRows high, int64_t rows, int64_t count,
+                      const float *lowFactors, const float *highFactors, StridedRows codes);
+  void (*decodePairs)(ConstStridedRows codes, int64_t rows, int64_t count, const float *lowFactors,
+                      const float *highFactors, StridedRows low, StridedRows high);
 };
 
 /// The conversions between arrays of type `array` (f32, f16 or bf16) and storage of type `storage`
 /// with the instructions that this host has.
-RowKernels rowKernels(ElementType array, ElementType storage);
+const RowKernels &rowKernels(ElementType array, ElementType storage);
 
 /// The same with those that every processor of the architecture has. All give the same bytes.
-RowKernels baselineRowKernels(ElementType array, ElementType storage);
+const RowKernels &baselineRowKernels(ElementType array, ElementType storage);
 
 /// The same with AVX2 and F16C; only on x86-64.
-RowKernels avx2RowKernels(ElementType array, ElementType storage);
+const RowKernels &avx2RowKernels(ElementType array, ElementType storage);
 
 } // namespace llmir
 

@@ -1,8 +1,9 @@
 // Transpose: square tiles of 16-byte vectors by log2(n) rounds of interleaving, the rest element by
-// element. Written with the vector extensions that both compilers share, so it needs no more than
-// the target's baseline.
+// element. Written with the vector extensions that both compilers share; larger tiles with AVX2.
 
 #include "Transpose.h"
+
+#include "llmir/Device/CPUFeatures.h"
 
 #include <cstring>
 #include <type_traits>
@@ -65,8 +66,9 @@ void transposeEdge(StridedRows target, ConstStridedRows source, int64_t firstRow
   }
 }
 
+/// With the instructions of the baseline.
 template <typename T>
-void transposeElements(StridedRows target, ConstStridedRows source, int64_t rows, int64_t columns) {
+void transposeBaseline(StridedRows target, ConstStridedRows source, int64_t rows, int64_t columns) {
   constexpr int64_t n = VectorOf<T>::size, size = sizeof(T);
   int64_t wholeRows = rows / n * n, wholeColumns = columns / n * n;
   for (int64_t c = 0; c < wholeColumns; c += n)
@@ -76,6 +78,40 @@ void transposeElements(StridedRows target, ConstStridedRows source, int64_t rows
                        std::make_index_sequence<n>());
   transposeEdge<T>(target, source, 0, wholeRows, wholeColumns, columns);
   transposeEdge<T>(target, source, wholeRows, rows, 0, columns);
+}
+
+bool hasAVX2() {
+#if defined(__x86_64__)
+  static const bool has = CPUFeatures::host().has("avx2");
+  return has;
+#else
+  return false;
+#endif
+}
+
+template <typename T>
+void transposeElements(StridedRows target, ConstStridedRows source, int64_t rows, int64_t columns) {
+  constexpr int64_t size = sizeof(T);
+  constexpr int64_t tileRows = size == 4 ? 8 : 16, tileColumns = size == 1 ? 32 : 16 / size;
+  int64_t wholeRows = 0, wholeColumns = 0;
+  if (hasAVX2()) {
+    wholeRows = rows / tileRows * tileRows;
+    wholeColumns = columns / tileColumns * tileColumns;
+  }
+#if defined(__x86_64__)
+  for (int64_t c = 0; c < wholeColumns; c += tileColumns)
+    for (int64_t r = 0; r < wholeRows; r += tileRows)
+      transposeTileAVX2({target.data + c * target.stride + r * size, target.stride},
+                        {source.data + r * source.stride + c * size, source.stride}, size);
+#endif
+  if (wholeColumns < columns && wholeRows > 0)
+    transposeBaseline<T>({target.data + wholeColumns * target.stride, target.stride},
+                         {source.data + wholeColumns * size, source.stride}, wholeRows,
+                         columns - wholeColumns);
+  if (wholeRows < rows)
+    transposeBaseline<T>({target.data + wholeRows * size, target.stride},
+                         {source.data + wholeRows * source.stride, source.stride}, rows - wholeRows,
+                         columns);
 }
 
 } // namespace
@@ -88,6 +124,22 @@ void transpose(StridedRows target, ConstStridedRows source, int64_t rows, int64_
     transposeElements<uint16_t>(target, source, rows, columns);
   else
     transposeElements<uint32_t>(target, source, rows, columns);
+}
+
+void interleavePairs(uint8_t *target, const uint8_t *even, const uint8_t *odd, int64_t count) {
+  using Indices = std::make_index_sequence<8>;
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    Vector<uint16_t> a, b;
+    std::memcpy(&a, even + 2 * i, 16);
+    std::memcpy(&b, odd + 2 * i, 16);
+    Vector<uint16_t> both[2] = {interleave<0>(a, b, Indices()), interleave<4>(a, b, Indices())};
+    std::memcpy(target + 4 * i, both, sizeof(both));
+  }
+  for (; i < count; ++i) {
+    std::memcpy(target + 4 * i, even + 2 * i, 2);
+    std::memcpy(target + 4 * i + 2, odd + 2 * i, 2);
+  }
 }
 
 } // namespace llmir

@@ -135,6 +135,9 @@ std::string describeCheckpoint(const CheckpointManifest &manifest) {
   PageTotals totals = totalPages(manifest);
   std::string text = "checkpoint '" + manifest.name + "'\n";
   appendField(text, "number", std::to_string(manifest.number));
+  if (manifest.numParts > 1)
+    appendField(text, "part",
+                std::to_string(manifest.part) + " of " + std::to_string(manifest.numParts));
   appendField(text, "created", formatTime(manifest.createdNanoseconds));
   appendField(text, "model", manifest.model.empty() ? "none" : manifest.model);
   appendField(text, "cache", describeLayout(dump.layout));
@@ -156,6 +159,8 @@ std::string describeCheckpointAsJSON(const CheckpointManifest &manifest) {
   json["kind"] = "checkpoint";
   json["name"] = manifest.name;
   json["number"] = manifest.number;
+  json["part"] = manifest.part;
+  json["parts"] = manifest.numParts;
   json["created_nanoseconds"] = manifest.createdNanoseconds;
   json["model"] = manifest.model;
   json["pages"] = {{"count", manifest.pages.size()},
@@ -170,11 +175,13 @@ std::string describeCheckpointAsJSON(const CheckpointManifest &manifest) {
 }
 
 std::string describeCatalog(const CheckpointCatalog &catalog) {
-  std::string text =
-      "catalog of " + std::to_string(catalog.entries.size()) + " checkpoints, oldest first\n";
+  auto count = std::count_if(catalog.entries.begin(), catalog.entries.end(),
+                             [](const CatalogEntry &entry) { return entry.part == 0; });
+  std::string text = "catalog of " + std::to_string(count) + " checkpoints, oldest first\n";
   for (const CatalogEntry &entry : catalog.entries)
     appendField(text, std::to_string(entry.number).c_str(),
-                entry.name + "  (manifest " + toString(entry.manifest) + ")");
+                entry.name + (entry.part == 0 ? "" : ", part " + std::to_string(entry.part)) +
+                    "  (manifest " + toString(entry.manifest) + ")");
   return text;
 }
 

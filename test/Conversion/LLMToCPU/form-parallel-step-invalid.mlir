@@ -69,7 +69,7 @@ func.func @step(%context: !llm.step_context, %tokens: tensor<?xi32>, %positions:
 // Arguments that are not a step's.
 !kv = !llm.paged_kv_cache<f16, 3, 1, 32, 16, 128>
 llm.weight @embd offset(0) : tensor<96x32xf32>
-// expected-error @+1 {{expected a step's arguments (context, tokens, positions, cumulative lengths, context lengths, per cache: cache, slots, table; rows), but got 2 arguments}}
+// expected-error @+1 {{expected a step's arguments (context, tokens, positions, cumulative lengths, context lengths, per cache: cache, slots, table; a tree mask, if any; rows), but got 2 arguments}}
 func.func @step(%tokens: tensor<?xi32>, %kv: !kv) -> !kv attributes {llm.step} {
   %x = llm.embedding %tokens, @embd : tensor<?xi32> -> tensor<?x32xf32>
 

@@ -13,7 +13,7 @@
 // Workspace: nothing that does not grow with the batch, bytes of a token, a row and a worker.
 // CHECK: module attributes {llm.bytes_per_token = {{[1-9][0-9]*}} : i64
 // CHECK-SAME: llm.workspace = {fixed = 0 : i64, per_row = {{[1-9][0-9]*}} : i64, per_sequence = 0 : i64, per_token = {{[1-9][0-9]*}} : i64, per_worker = {{[1-9][0-9]*}} : i64}
-// CHECK: llvm.mlir.global external constant @llmir_model_abi_version(1 : i32)
+// CHECK: llvm.mlir.global external constant @llmir_model_abi_version(2 : i32)
 // CHECK: llm.weight @embd offset(0)
 
 // The step: (arguments, worker, workers).
@@ -55,7 +55,7 @@
 // CHECK: return
 
 // One function for each kind of call, private to the object.
-// FUNCTIONS-COUNT-15: func.func private @{{.*}}llvm.linkage = #llvm.linkage<internal>
+// FUNCTIONS-COUNT-17: func.func private @{{.*}}llvm.linkage = #llvm.linkage<internal>
 // FUNCTIONS-NOT: func.func private
 
 // GONE: func.func @llmir_model_step

@@ -87,3 +87,43 @@ func.func @f(%kv: !kv, %k: tensor<2x1x2x8xf32>, %seqs: tensor<2xi32>, %c: i1) {
   }
   return
 }
+
+// -----
+
+!kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
+
+func.func @f(%kv: !kv, %s: tensor<?xi32>) -> !kv {
+  // expected-note @+1 {{consumed here}}
+  %0 = llm.fork %kv, %s, %s : (!kv, tensor<?xi32>, tensor<?xi32>) -> !kv
+  // (USE-1)
+  // expected-error @+1 {{'llm.free_kv_cache' op consumes a cache that was consumed before}}
+  llm.free_kv_cache %kv : !kv
+  return %0 : !kv
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
+
+func.func @f(%kv: !kv, %s: tensor<?xi32>) -> tensor<?xi32> {
+  // expected-note @+1 {{consumed here}}
+  llm.free_kv_cache %kv : !kv
+  // (USE-2)
+  // expected-error @+1 {{'llm.sequence_lengths' op uses a cache after it was consumed}}
+  %0 = llm.sequence_lengths %kv, %s : (!kv, tensor<?xi32>) -> tensor<?xi32>
+  return %0 : tensor<?xi32>
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
+
+func.func @f(%kv: !kv, %s: tensor<?xi32>, %a: index, %b: index) {
+  // expected-note @+1 {{the loop is here; carry the cache through it}}
+  scf.for %i = %a to %b step %b {
+    // (USE-3)
+    // expected-error @+1 {{'llm.rollback' op consumes in a loop a cache that is defined outside it}}
+    %0 = llm.rollback %kv, %s, %s : (!kv, tensor<?xi32>, tensor<?xi32>) -> !kv
+  }
+  return
+}

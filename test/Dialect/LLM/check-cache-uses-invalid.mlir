@@ -164,3 +164,71 @@ func.func @f(%kv: !kv, %k: tensor<?x2x8xf32>, %slots: tensor<?xi32>, %seqs: tens
   // expected-error @+1 {{'func.return' op uses a cache after it was consumed}}
   return %kv : !kv
 }
+
+// -----
+
+// Forked in one arm, rolled back after it.
+!kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
+
+func.func @f(%kv: !kv, %s: tensor<?xi32>, %c: i1) -> !kv {
+  scf.if %c {
+    // expected-note @+1 {{consumed here}}
+    %0 = llm.fork %kv, %s, %s : (!kv, tensor<?xi32>, tensor<?xi32>) -> !kv
+  }
+  // (USE-4)
+  // expected-error @+1 {{'llm.rollback' op consumes a cache that was consumed before}}
+  %1 = llm.rollback %kv, %s, %s : (!kv, tensor<?xi32>, tensor<?xi32>) -> !kv
+  return %1 : !kv
+}
+
+// -----
+
+// Committed again by going around a loop.
+!kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
+
+func.func @f(%kv: !kv, %s: tensor<?xi32>, %c: i1) -> !kv {
+  cf.br ^body
+^body:
+  // expected-note @+3 {{consumed here, in an earlier iteration}}
+  // (USE-5)
+  // expected-error @+1 {{'llm.commit' op consumes a cache again in a loop}}
+  %0 = llm.commit %kv, %s, %s, %s : (!kv, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>) -> !kv
+  cf.cond_br %c, ^body, ^end
+^end:
+  return %0 : !kv
+}
+
+// -----
+
+// Given back in one block and again in the next.
+!kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
+
+func.func @f(%kv: !kv, %c: i1) {
+  cf.cond_br %c, ^a, ^b
+^a:
+  // expected-note @+1 {{consumed here}}
+  llm.free_kv_cache %kv : !kv
+  cf.br ^b
+^b:
+  // (USE-4)
+  // expected-error @+1 {{'llm.free_kv_cache' op consumes a cache that was consumed before}}
+  llm.free_kv_cache %kv : !kv
+  return
+}
+
+// -----
+
+// The lengths of sequences that a loop's first iteration ended.
+!kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
+
+func.func @f(%kv: !kv, %s: tensor<?xi32>, %n: index) -> tensor<?xi32> {
+  %r = scf.for %i = %n to %n step %n iter_args(%current = %kv) -> !kv {
+    // expected-note @+1 {{consumed here}}
+    %0 = llm.free_sequences %current, %s : (!kv, tensor<?xi32>) -> !kv
+    scf.yield %0 : !kv
+  }
+  // (USE-4)
+  // expected-error @+1 {{'llm.sequence_lengths' op uses a cache after it was consumed}}
+  %l = llm.sequence_lengths %kv, %s : (!kv, tensor<?xi32>) -> tensor<?xi32>
+  return %l : tensor<?xi32>
+}

@@ -92,3 +92,16 @@ func.func @fresh(%kv: !kv, %k: tensor<?x2x8xf32>, %slots: tensor<?xi32>, %seqs: 
 ^end:
   return %0 : !kv
 }
+
+// Each arm of a decision about drafts consumes: one commits, one rolls back.
+func.func @accept_or_reject(%kv: !kv, %s: tensor<?xi32>, %n: tensor<?xi32>, %c: i1) -> !kv {
+  %lengths = llm.sequence_lengths %kv, %s : (!kv, tensor<?xi32>) -> tensor<?xi32>
+  %0 = scf.if %c -> !kv {
+    %1 = llm.commit %kv, %s, %n, %lengths : (!kv, tensor<?xi32>, tensor<?xi32>, tensor<?xi32>) -> !kv
+    scf.yield %1 : !kv
+  } else {
+    %1 = llm.rollback %kv, %s, %n : (!kv, tensor<?xi32>, tensor<?xi32>) -> !kv
+    scf.yield %1 : !kv
+  }
+  return %0 : !kv
+}

@@ -236,7 +236,61 @@ func.func @f(%kv: !kv, %k: tensor<?x16x64xf32>, %s: tensor<?xi32>) {
 !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
 
 func.func @f(%kv: !kv, %k: tensor<2x1x16x64xf64>, %v: tensor<2x1x16x64xf16>, %s: tensor<2xi32>) {
-  // expected-error @+1 {{'llm.append_kv' op operand #1 must be 3D/4D tensor of 32-bit float or 16-bit float or bfloat16 type values, but got 'tensor<2x1x16x64xf64>'}}
+  // expected-error @+1 {{'llm.append_kv' op operand #1 must be 3D/4D tensor of 32-bit float or 16-bit float or bfloat16 type values or 3D/4D memref of 32-bit float or 16-bit float or bfloat16 type values, but got 'tensor<2x1x16x64xf64>'}}
   %0:2 = llm.append_kv %kv, %k, %v, %s {block_size = 16 : i32, max_seq_len = 4096 : i32} : (!kv, tensor<2x1x16x64xf64>, tensor<2x1x16x64xf16>, tensor<2xi32>) -> (!kv, tensor<2x1xi32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
+func.func @f(%kv: !kv, %s: tensor<2xi32>) {
+  // (KV-19)
+  // expected-error @+2 {{'llm.sequence_lengths' op inferred type(s) 'tensor<2xi32>' are incompatible with return type(s) of operation 'tensor<3xi32>'}}
+  // expected-error @+1 {{failed to infer returned types}}
+  %0 = llm.sequence_lengths %kv, %s : (!kv, tensor<2xi32>) -> tensor<3xi32>
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
+!other = !llm.paged_kv_cache<f32, 2, 2, 8, 4, 64>
+func.func @f(%kv: !kv, %s: tensor<2xi32>) {
+  // (KV-20)
+  // expected-error @+1 {{'llm.free_sequences' op failed to verify that all of {cache, new_cache} have same type}}
+  %0 = llm.free_sequences %kv, %s : (!kv, tensor<2xi32>) -> !other
+  return
+}
+
+// -----
+
+// Keys and values fused into one vector, for a cache that has them apart (LMCache #4463).
+!kv = !llm.paged_kv_cache<f16, 1, 2, 64, 16, 512>
+func.func @f(%kv: !kv, %k: tensor<?x2x128xf16>, %v: tensor<?x2x64xf16>, %s: tensor<?xi32>) {
+  // (KV-7)
+  // expected-error @+1 {{'llm.store_kv' op expected dimension 2 of 'keys' to be the cache's head size 64, but got 128}}
+  %0 = llm.store_kv %kv, %k, %v, %s : (!kv, tensor<?x2x128xf16>, tensor<?x2x64xf16>, tensor<?xi32>) -> !kv
+  return
+}
+
+// -----
+
+// A latent page, which holds both in one, read as separate keys and values (LMCache #4463).
+!kv = !llm.paged_kv_cache<f16, 1, 1, 576, 16, 512, value_head_dim = 512>
+func.func @f(%kv: !kv, %t: tensor<2x32xi32>, %l: tensor<2xi32>) {
+  // (KV-7)
+  // expected-error @+1 {{'llm.lookup_kv' op expected dimension 3 of 'keys' to be the cache's head size 576, but got 64}}
+  %k, %v = llm.lookup_kv %kv, %t, %l : (!kv, tensor<2x32xi32>, tensor<2xi32>) -> (tensor<2x?x1x64xf16>, tensor<2x?x1x512xf16>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64>
+func.func @f(%kv: !kv, %k: tensor<?x2x8xf32>, %s: memref<?xi32>) {
+  // (BUF-1)
+  // expected-error @+1 {{'llm.store_kv' op expected tensors or buffers, not both, but got 'tensor<?x2x8xf32>' and 'memref<?xi32>'}}
+  %0 = llm.store_kv %kv, %k, %k, %s : (!kv, tensor<?x2x8xf32>, tensor<?x2x8xf32>, memref<?xi32>) -> !kv
   return
 }

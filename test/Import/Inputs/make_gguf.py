@@ -26,6 +26,7 @@ def parse_arguments():
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--kv-heads", type=int, default=2)
     parser.add_argument("--type", choices=TYPES, default="f32", help="type of all matrices")
+    parser.add_argument("--offset", type=float, default=0.0, help="added to all matrices")
     parser.add_argument("--untied", action="store_true", help="write output.weight")
     parser.add_argument("--bias", action="store_true", help="give q, k and v biases")
     parser.add_argument("--rope-factors", action="store_true", help="write rope_freqs.weight")
@@ -106,6 +107,7 @@ def main():
         if name in args.drop:
             continue
         data = random.standard_normal(shape).astype(np.float32)
+        data += args.offset if len(shape) == 2 else 0.0
         kind = TYPES[retyped.get(name, args.type if len(shape) == 2 else "f32")]
         writer.add_tensor(name, gguf.quants.quantize(data, kind), raw_dtype=kind)
     writer.write_header_to_file()

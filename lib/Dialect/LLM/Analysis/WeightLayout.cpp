@@ -2,6 +2,8 @@
 
 #include "llmir/Dialect/LLM/Analysis/WeightLayout.h"
 
+#include "llmir/Support/WeightQuantizer.h"
+
 #include "llvm/ADT/TypeSwitch.h"
 
 using ::llmir::kGroupSize;
@@ -12,7 +14,9 @@ using ::llmir::PackedLayout;
 namespace mlir::llm {
 
 static std::optional<PackedFormat> getQuantizedFormat(QuantizedTensorType type) {
-  bool grouped = type.getPerChannel() && type.getAxis() == 1 && type.getGroupSize() == kGroupSize;
+  bool grouped = type.getPerChannel() && type.getAxis() == 1 && type.getGroupSize() > 0 &&
+                 type.getGroupSize() % kGroupSize == 0 &&
+                 type.getGroupSize() <= ::llmir::kLargestGroupSize;
   if (!grouped || !type.getScaleType() || !type.getScaleType().isF16())
     return std::nullopt;
   if (!type.getSymmetric())
@@ -95,6 +99,8 @@ FailureOr<WeightLayout> WeightLayout::get(WeightOp weight) {
   layout.arrangement = weight.getArrangement();
   if (std::optional<WeightShardAttr> shard = weight.getShard())
     layout.part = {shard->getDim(), shard->getShards(), shard->getIndex()};
+  if (auto quantized = dyn_cast<QuantizedTensorType>(type))
+    layout.groupSize = quantized.getGroupSize();
   for (auto [name, count] : llvm::zip_equal(names, *rows))
     layout.sources.push_back({name, count});
   if (format)

@@ -9,9 +9,7 @@ using namespace mlir::llm;
 #define GET_OP_CLASSES
 #include "llmir/Dialect/LLM/IR/AttentionOps.cpp.inc"
 
-static RankedTensorType getTensorType(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
+static ShapedType getShapedType(Value value) { return cast<ShapedType>(value.getType()); }
 
 LogicalResult llm::verifyScoreModifiers(Operation *op, const ScoreModifiers &modifiers) {
   // (SCO-1)
@@ -66,13 +64,13 @@ LogicalResult PagedAttentionOp::inferReturnTypes(MLIRContext *, std::optional<Lo
   // (ATT-10)
   if (operands.size() < 2)
     return failure();
-  auto query = dyn_cast<RankedTensorType>(operands[0].getType());
+  auto query = dyn_cast<ShapedType>(operands[0].getType());
   auto cache = dyn_cast<PagedKVCacheType>(operands[1].getType());
-  if (!query || !cache || query.getRank() < 1)
+  if (!query || !cache || !query.hasRank() || query.getRank() < 1)
     return failure();
   SmallVector<int64_t> shape(query.getShape());
   shape.back() = cache.getValueHeadDim();
-  types.push_back(query.clone(shape));
+  types.push_back(makeLike(query, shape, query.getElementType()));
   return success();
 }
 
@@ -97,7 +95,7 @@ static LogicalResult verifyModifiers(PagedAttentionOp op) {
 
 /// Tree mask and positions: one for each token of a ragged query.
 static LogicalResult verifyTree(PagedAttentionOp op) {
-  bool ragged = getTensorType(op.getQuery()).getRank() == 3;
+  bool ragged = getShapedType(op.getQuery()).getRank() == 3;
   for (auto [name, value] :
        {std::pair("tree_mask", op.getTreeMask()), std::pair("positions", op.getPositions())}) {
     if (!value)
@@ -106,7 +104,7 @@ static LogicalResult verifyTree(PagedAttentionOp op) {
     if (!ragged)
       return op.emitOpError("expected '") << name << "' only with a ragged query of rank 3";
     // (ATT-15)
-    if (failed(verifyDim(op, name, value, 0, getTensorType(op.getQuery()).getDimSize(0),
+    if (failed(verifyDim(op, name, value, 0, getShapedType(op.getQuery()).getDimSize(0),
                          "the number of tokens,")))
       return failure();
   }
@@ -122,7 +120,7 @@ static LogicalResult verifyTree(PagedAttentionOp op) {
 /// Heads and their sizes: query against attributes, attributes against the cache.
 static LogicalResult verifyHeads(PagedAttentionOp op) {
   PagedKVCacheType cache = op.getCache().getType();
-  int64_t rank = getTensorType(op.getQuery()).getRank();
+  int64_t rank = getShapedType(op.getQuery()).getRank();
   int64_t numHeads = static_cast<int32_t>(op.getNumHeads());
   int64_t headDim = static_cast<int32_t>(op.getHeadDim());
   // (ATT-1)
@@ -141,7 +139,7 @@ static LogicalResult verifyHeads(PagedAttentionOp op) {
 }
 
 LogicalResult PagedAttentionOp::verify() {
-  RankedTensorType query = getTensorType(getQuery());
+  ShapedType query = getShapedType(getQuery());
   // (ATT-5)
   bool ragged = query.getRank() == 3;
   if (ragged && !getCuLengths())
@@ -154,7 +152,7 @@ LogicalResult PagedAttentionOp::verify() {
       failed(verifyHeads(*this)) || failed(verifyModifiers(*this)) || failed(verifyTree(*this)))
     return failure();
   // (ATT-7)
-  int64_t sequences = getTensorType(getSeqLens()).getDimSize(0);
+  int64_t sequences = getShapedType(getSeqLens()).getDimSize(0);
   if (failed(verifyDim(*this, "block_table", getBlockTable(), 0, sequences,
                        "the number of sequences")))
     return failure();
@@ -181,21 +179,22 @@ LogicalResult AttentionOp::inferReturnTypes(MLIRContext *, std::optional<Locatio
   // (DAT-1)
   if (operands.size() < 3)
     return failure();
-  auto query = dyn_cast<RankedTensorType>(operands[0].getType());
-  auto values = dyn_cast<RankedTensorType>(operands[2].getType());
-  if (!query || !values || query.getRank() < 1 || values.getRank() < 1)
+  auto query = dyn_cast<ShapedType>(operands[0].getType());
+  auto values = dyn_cast<ShapedType>(operands[2].getType());
+  if (!query || !values || !query.hasRank() || !values.hasRank() || query.getRank() < 1 ||
+      values.getRank() < 1)
     return failure();
   SmallVector<int64_t> shape(query.getShape());
   shape.back() = values.getShape().back();
-  types.push_back(query.clone(shape));
+  types.push_back(makeLike(query, shape, query.getElementType()));
   return success();
 }
 
 /// Ranks, batches, heads and head sizes of query, keys and values.
 static LogicalResult verifyShapes(AttentionOp op) {
-  RankedTensorType query = getTensorType(op.getQuery());
-  RankedTensorType keys = getTensorType(op.getKeys());
-  RankedTensorType values = getTensorType(op.getValues());
+  ShapedType query = getShapedType(op.getQuery());
+  ShapedType keys = getShapedType(op.getKeys());
+  ShapedType values = getShapedType(op.getValues());
   int64_t rank = query.getRank();
   // (DAT-2)
   if (keys.getRank() != rank || values.getRank() != rank)
@@ -231,7 +230,7 @@ static LogicalResult verifyShapes(AttentionOp op) {
 
 /// The lengths of ragged and padded sequences.
 static LogicalResult verifyLengths(AttentionOp op) {
-  RankedTensorType query = getTensorType(op.getQuery());
+  ShapedType query = getShapedType(op.getQuery());
   bool ragged = query.getRank() == 3;
   // (DAT-9)
   if (ragged != static_cast<bool>(op.getCuLengths()))
@@ -242,7 +241,7 @@ static LogicalResult verifyLengths(AttentionOp op) {
     // (DAT-10)
     if (op.getKeyLengths())
       return op.emitOpError("expected 'key_lengths' only with a padded query of rank 4");
-    int64_t lengths = getTensorType(op.getCuLengths()).getDimSize(0);
+    int64_t lengths = getShapedType(op.getCuLengths()).getDimSize(0);
     // (DAT-11)
     if (op.getCuKeyLengths())
       return verifyDim(op, "cu_key_lengths", op.getCuKeyLengths(), 0, lengths,
@@ -264,12 +263,12 @@ static LogicalResult verifyLengths(AttentionOp op) {
 static LogicalResult verifyMask(AttentionOp op) {
   if (!op.getMask())
     return success();
-  RankedTensorType query = getTensorType(op.getQuery());
+  ShapedType query = getShapedType(op.getQuery());
   // (DAT-15)
   if (query.getRank() == 3)
     return op.emitOpError("expected a 'mask' only with a padded query of rank 4");
   // (DAT-16)
-  RankedTensorType mask = getTensorType(op.getMask());
+  ShapedType mask = getShapedType(op.getMask());
   int64_t expected[] = {query.getDimSize(0), query.getDimSize(2)};
   StringRef what[] = {"1 or the query's batch size", "1 or the number of query heads"};
   for (int64_t dim : {0, 1})
@@ -279,7 +278,7 @@ static LogicalResult verifyMask(AttentionOp op) {
   // (DAT-17)
   if (failed(verifyDim(op, "mask", op.getMask(), 2, query.getDimSize(1), "the number of queries")))
     return failure();
-  return verifyDim(op, "mask", op.getMask(), 3, getTensorType(op.getKeys()).getDimSize(1),
+  return verifyDim(op, "mask", op.getMask(), 3, getShapedType(op.getKeys()).getDimSize(1),
                    "the number of keys");
 }
 

@@ -6,13 +6,23 @@
 using namespace mlir;
 using namespace mlir::llm;
 
-/// A cache that is made and given back with nothing between is not made.
+/// What only changes a cache that ends next is not done, and a cache that is made and given back
+/// with nothing between is not made.
 LogicalResult FreeKVCacheOp::canonicalize(FreeKVCacheOp op, PatternRewriter &rewriter) {
-  auto create = op.getCache().getDefiningOp<CreateKVCacheOp>();
-  if (!create || !create->hasOneUse())
-    return rewriter.notifyMatchFailure(op, "expected the only use of a new cache");
-  rewriter.eraseOp(op);
-  rewriter.eraseOp(create);
+  Operation *definition = op.getCache().getDefiningOp();
+  if (!definition || definition->getBlock() != op->getBlock() || !definition->hasOneUse())
+    return rewriter.notifyMatchFailure(op, "expected the only use of a cache of the same block");
+  if (isa<CreateKVCacheOp>(definition)) {
+    rewriter.eraseOp(op);
+    rewriter.eraseOp(definition);
+    return success();
+  }
+  auto consumer = dyn_cast<CacheConsumerOpInterface>(definition);
+  if (!consumer)
+    return rewriter.notifyMatchFailure(op, "expected a new or a changed cache");
+  Value before = consumer.getConsumedCache().get();
+  rewriter.modifyOpInPlace(op, [&] { op.getCacheMutable().assign(before); });
+  rewriter.eraseOp(definition);
   return success();
 }
 
@@ -21,7 +31,6 @@ LogicalResult FreeSequencesOp::canonicalize(FreeSequencesOp op, PatternRewriter 
   auto fork = op.getCache().getDefiningOp<ForkOp>();
   if (!fork || !fork->hasOneUse() || fork.getChildren() != op.getSeqIds())
     return rewriter.notifyMatchFailure(op, "expected the only use of a fork, of its children");
-  // The cache is consumed where the fork stood; nothing may consume it between the two.
   if (fork->getBlock() != op->getBlock())
     return rewriter.notifyMatchFailure(op, "expected the fork in the same block");
   rewriter.replaceOp(op, fork.getCache());

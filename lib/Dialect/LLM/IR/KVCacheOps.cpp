@@ -9,16 +9,14 @@ using namespace mlir::llm;
 #define GET_OP_CLASSES
 #include "llmir/Dialect/LLM/IR/KVCacheOps.cpp.inc"
 
-static RankedTensorType getTensorType(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
+static ShapedType getShapedType(Value value) { return cast<ShapedType>(value.getType()); }
 
 /// Keys and values against each other and the cache: the leading dimensions are the same, and the
 /// last two are heads and channels.
 static LogicalResult verifyKeysAndValues(Operation *op, PagedKVCacheType cache, Value keys,
                                          Value values) {
-  RankedTensorType keyType = getTensorType(keys);
-  RankedTensorType valueType = getTensorType(values);
+  ShapedType keyType = getShapedType(keys);
+  ShapedType valueType = getShapedType(values);
   // (KV-3)
   int64_t rank = keyType.getRank();
   if (valueType.getRank() != rank)
@@ -52,10 +50,16 @@ OpOperand &FreeKVCacheOp::getConsumedCache() { return getCacheMutable(); }
 
 OpOperand &FreeSequencesOp::getConsumedCache() { return getCacheMutable(); }
 
-LogicalResult SequenceLengthsOp::verify() {
+LogicalResult SequenceLengthsOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
+                                                  ValueRange operands, DictionaryAttr,
+                                                  OpaqueProperties, RegionRange,
+                                                  SmallVectorImpl<Type> &types) {
   // (KV-19)
-  return verifyDim(*this, "lengths", getLengths(), 0, getTensorType(getSeqIds()).getDimSize(0),
-                   "the number of sequences");
+  auto ids = operands.size() == 2 ? dyn_cast<ShapedType>(operands[1].getType()) : ShapedType();
+  if (!ids || !ids.hasRank())
+    return failure();
+  types.push_back(makeLike(ids, ids.getShape(), ids.getElementType()));
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -70,13 +74,12 @@ LogicalResult AppendKVOp::inferReturnTypes(MLIRContext *context, std::optional<L
   // (KV-17)
   if (operands.size() < 2)
     return failure();
-  auto keys = dyn_cast<RankedTensorType>(operands[1].getType());
-  if (!keys || (keys.getRank() != 3 && keys.getRank() != 4))
+  auto keys = dyn_cast<ShapedType>(operands[1].getType());
+  if (!keys || !keys.hasRank() || (keys.getRank() != 3 && keys.getRank() != 4))
     return failure();
   int64_t tokens = keys.getRank() == 4 ? keys.getDimSize(1) : 1;
   types.push_back(operands[0].getType());
-  types.push_back(
-      RankedTensorType::get({keys.getDimSize(0), tokens}, IntegerType::get(context, 32)));
+  types.push_back(makeLike(keys, {keys.getDimSize(0), tokens}, IntegerType::get(context, 32)));
   return success();
 }
 
@@ -94,7 +97,7 @@ LogicalResult AppendKVOp::verify() {
       failed(verifyKeysAndValues(*this, cache, getKeys(), getValues())))
     return failure();
   // (KV-10)
-  return verifyDim(*this, "seq_ids", getSeqIds(), 0, getTensorType(getKeys()).getDimSize(0),
+  return verifyDim(*this, "seq_ids", getSeqIds(), 0, getShapedType(getKeys()).getDimSize(0),
                    "the batch size of 'keys',");
 }
 
@@ -110,7 +113,7 @@ LogicalResult StoreKVOp::verify() {
       failed(verifyKeysAndValues(*this, cache, getKeys(), getValues())))
     return failure();
   // (KV-11)
-  return verifyDim(*this, "slots", getSlots(), 0, getTensorType(getKeys()).getDimSize(0),
+  return verifyDim(*this, "slots", getSlots(), 0, getShapedType(getKeys()).getDimSize(0),
                    "the number of tokens of 'keys',");
 }
 
@@ -124,7 +127,7 @@ LogicalResult LookupKVOp::verify() {
     return failure();
   // (KV-12)
   if (failed(verifyDim(*this, "block_table", getBlockTable(), 0,
-                       getTensorType(getSeqLens()).getDimSize(0), "the number of sequences")))
+                       getShapedType(getSeqLens()).getDimSize(0), "the number of sequences")))
     return failure();
   // (KV-16)
   if (failed(verifyTableWidth(*this, getBlockTable(), cache)))
@@ -132,11 +135,11 @@ LogicalResult LookupKVOp::verify() {
   if (failed(verifyKeysAndValues(*this, cache, getKeys(), getValues())))
     return failure();
   // (KV-13)
-  if (failed(verifyDim(*this, "keys", getKeys(), 0, getTensorType(getSeqLens()).getDimSize(0),
+  if (failed(verifyDim(*this, "keys", getKeys(), 0, getShapedType(getSeqLens()).getDimSize(0),
                        "the number of sequences")))
     return failure();
   // (KV-14)
-  Type element = getTensorType(getKeys()).getElementType();
+  Type element = getShapedType(getKeys()).getElementType();
   if (element != cache.getElementType())
     return emitOpError("expected results of the cache's element type ")
            << cache.getElementType() << ", but got " << element;
@@ -149,7 +152,7 @@ LogicalResult LookupKVOp::verify() {
 
 LogicalResult BlockTableOp::verify() {
   // (KV-15)
-  if (failed(verifyDim(*this, "table", getTable(), 0, getTensorType(getSeqIds()).getDimSize(0),
+  if (failed(verifyDim(*this, "table", getTable(), 0, getShapedType(getSeqIds()).getDimSize(0),
                        "the number of sequences")))
     return failure();
   // (KV-16)

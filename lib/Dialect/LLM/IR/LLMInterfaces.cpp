@@ -1,6 +1,8 @@
-// Verification that belongs to op interfaces: what a single block shows about a consumed cache.
+// What belongs to op interfaces and traits: what a single block shows about a consumed cache, and
+// the two forms, on tensors and on buffers, of cache and attention ops.
 
 #include "llmir/Dialect/LLM/IR/LLMInterfaces.h"
+#include "llmir/Dialect/LLM/IR/LLMOps.h"
 #include "mlir/Interfaces/ControlFlowInterfaces.h"
 #include "mlir/Interfaces/LoopLikeInterface.h"
 
@@ -51,4 +53,50 @@ LogicalResult llm::verifyCacheConsumer(Operation *op) {
     return diagnostic;
   }
   return success();
+}
+
+LogicalResult llm::verifyOneForm(Operation *op) {
+  // (BUF-1)
+  Type tensor, buffer;
+  auto record = [&](TypeRange types) {
+    for (Type type : types) {
+      if (isa<TensorType>(type))
+        tensor = type;
+      else if (isa<BaseMemRefType>(type))
+        buffer = type;
+    }
+  };
+  record(op->getOperandTypes());
+  record(op->getResultTypes());
+  if (tensor && buffer)
+    return op->emitOpError("expected tensors or buffers, not both, but got ")
+           << tensor << " and " << buffer;
+  return success();
+}
+
+void llm::addCacheOpEffects(
+    Operation *op, SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  auto consumer = dyn_cast<CacheConsumerOpInterface>(op);
+  OpOperand *consumed = consumer ? &consumer.getConsumedCache() : nullptr;
+  for (OpOperand &operand : op->getOpOperands()) {
+    // Drivers ask ops about their effects while they erase them.
+    if (!operand.get())
+      continue;
+    if (isa<BaseMemRefType>(operand.get().getType()))
+      effects.emplace_back(MemoryEffects::Read::get(), &operand);
+    if (!isa<PagedKVCacheType>(operand.get().getType()))
+      continue;
+    // A store overwrites slots without a look at anything.
+    if (!isa<StoreKVOp>(op))
+      effects.emplace_back(MemoryEffects::Read::get(), &operand, KVCacheResource::get());
+    if (&operand == consumed)
+      effects.emplace_back(MemoryEffects::Write::get(), &operand, KVCacheResource::get());
+  }
+  // A buffer that is only allocated could be dropped, and the op with it.
+  for (OpResult result : op->getResults()) {
+    if (!isa<BaseMemRefType>(result.getType()))
+      continue;
+    effects.emplace_back(MemoryEffects::Allocate::get(), result);
+    effects.emplace_back(MemoryEffects::Write::get(), result);
+  }
 }

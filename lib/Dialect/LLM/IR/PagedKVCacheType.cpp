@@ -2,6 +2,8 @@
 
 #include "TypeHelpers.h"
 
+#include <array>
+
 using namespace mlir;
 using namespace mlir::llm;
 
@@ -131,6 +133,13 @@ void PagedKVCacheType::print(AsmPrinter &printer) const {
 // Layout
 //===----------------------------------------------------------------------===//
 
+/// Whether blocks hold scales; those of a tensor or a head are constants elsewhere.
+static bool hasStoredScales(const PagedKVCacheParameters &p) {
+  return llvm::any_of(std::array{p.keyScales, p.valueScales}, [](ScaleGranularity granularity) {
+    return granularity == ScaleGranularity::Token || granularity == ScaleGranularity::Group;
+  });
+}
+
 /// The layout of a cache whose parameters are verified.
 static llmir_cache_layout makeLayout(const PagedKVCacheParameters &p) {
   llmir_cache_layout layout = {};
@@ -145,7 +154,7 @@ static llmir_cache_layout makeLayout(const PagedKVCacheParameters &p) {
   layout.arrangement = static_cast<uint32_t>(p.arrangement);
   layout.key_scale_granularity = static_cast<uint32_t>(p.keyScales);
   layout.value_scale_granularity = static_cast<uint32_t>(p.valueScales);
-  layout.scale_type = *getABIElementType(p.scaleType);
+  layout.scale_type = hasStoredScales(p) ? *getABIElementType(p.scaleType) : 0;
   layout.key_scale_group = static_cast<int32_t>(p.keyScaleGroup);
   layout.value_scale_group = static_cast<int32_t>(p.valueScaleGroup);
   layout.window = static_cast<int32_t>(p.window);
@@ -222,9 +231,10 @@ static LogicalResult verifyArrangementAndWindow(EmitError emitError,
   if (!isComputeFloat(p.scaleType))
     return emitError() << "expected 'scale' to be f32, f16 or bf16, but got " << p.scaleType;
   // (KVT-13)
-  bool hasScales = p.keyScales != ScaleGranularity::None || p.valueScales != ScaleGranularity::None;
-  if (!hasScales && !p.scaleType.isF32())
-    return emitError() << "expected no 'scale' for a cache without scales, but got " << p.scaleType;
+  if (!hasStoredScales(p) && !p.scaleType.isF32())
+    return emitError() << "expected a 'scale' other than f32 only with scales of a token or group, "
+                          "which are stored, but got "
+                       << p.scaleType;
   if (p.arrangement == CacheArrangement::Pairs) {
     // (KVT-14)
     if (!p.keyStorage.isBF16() || !p.valueStorage.isBF16())
@@ -261,7 +271,7 @@ LogicalResult PagedKVCacheType::verify(EmitError emitError, Type element, int64_
   if (!isComputeFloat(element))
     return emitError() << "expected the element type to be f32, f16 or bf16, but got " << element;
   // (KVT-2)
-  constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
+  constexpr int64_t kMax = std::numeric_limits<int32_t>::max() / 2;
   if (failed(verifyRange(emitError, "the number of layers", layers, 65536)) ||
       failed(verifyRange(emitError, "the number of KV heads", heads, 65536)) ||
       failed(verifyRange(emitError, "the head size", headDim, 65536)) ||

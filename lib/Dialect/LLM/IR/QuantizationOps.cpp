@@ -31,14 +31,42 @@ LogicalResult QuantizeOp::verify() {
   return verifyMeaning(*this, getInput().getType(), getOutput().getType());
 }
 
-LogicalResult DequantizeOp::verify() {
-  return verifyMeaning(*this, getOutput().getType(), getInput().getType());
+LogicalResult DequantizeOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
+                                             ValueRange operands, DictionaryAttr, OpaqueProperties,
+                                             RegionRange, SmallVectorImpl<Type> &types) {
+  // (QNT-3)
+  auto input = operands.empty() ? QuantizedTensorType()
+                                : dyn_cast<QuantizedTensorType>(operands[0].getType());
+  if (!input)
+    return failure();
+  types.push_back(RankedTensorType::get(input.getShape(), input.getElementType()));
+  return success();
 }
 
-ArrayRef<int64_t> QuantizedMatmulOp::getInputShape() {
-  if (auto quantized = dyn_cast<QuantizedTensorType>(getInput().getType()))
+/// The shape of a tensor or a quantised tensor.
+static ArrayRef<int64_t> getShape(Type type) {
+  if (auto quantized = dyn_cast<QuantizedTensorType>(type))
     return quantized.getShape();
-  return cast<RankedTensorType>(getInput().getType()).getShape();
+  return cast<RankedTensorType>(type).getShape();
+}
+
+ArrayRef<int64_t> QuantizedMatmulOp::getInputShape() { return getShape(getInput().getType()); }
+
+LogicalResult QuantizedMatmulOp::inferReturnTypes(MLIRContext *context, std::optional<Location>,
+                                                  ValueRange operands, DictionaryAttr,
+                                                  OpaqueProperties, RegionRange,
+                                                  SmallVectorImpl<Type> &types) {
+  // (QNT-5)
+  if (operands.size() != 2 || !isa<QuantizedTensorType, RankedTensorType>(operands[0].getType()) ||
+      !isa<QuantizedTensorType>(operands[1].getType()))
+    return failure();
+  ArrayRef<int64_t> input = getShape(operands[0].getType());
+  ArrayRef<int64_t> weight = getShape(operands[1].getType());
+  if (input.empty() || weight.empty())
+    return failure();
+  types.push_back(
+      RankedTensorType::get({input.front(), weight.front()}, Float32Type::get(context)));
+  return success();
 }
 
 /// A quantised input: its groups against the weight's.
@@ -56,7 +84,7 @@ static LogicalResult verifyGroups(QuantizedMatmulOp op, QuantizedTensorType inpu
 
 LogicalResult QuantizedMatmulOp::verify() {
   QuantizedTensorType weight = getWeight().getType();
-  // (QNT-3)
+  // (QNT-8)
   ArrayRef<int64_t> inputShape = getInputShape();
   if (weight.getRank() != 2 || inputShape.size() != 2)
     return emitOpError("expected input and weight of rank 2, but got ranks ")
@@ -66,11 +94,6 @@ LogicalResult QuantizedMatmulOp::verify() {
     return emitOpError("expected the weight to have ")
            << inputShape[1] << " columns, as the input has features, but got "
            << weight.getShape()[1];
-  // (QNT-5)
-  if (failed(verifyDim(*this, "output", getOutput(), 0, inputShape[0], "the number of tokens")) ||
-      failed(verifyDim(*this, "output", getOutput(), 1, weight.getShape()[0],
-                       "the number of rows of 'weight',")))
-    return failure();
   if (auto input = dyn_cast<QuantizedTensorType>(getInput().getType()))
     return verifyGroups(*this, input, weight);
   return success();

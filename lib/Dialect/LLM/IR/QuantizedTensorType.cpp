@@ -5,22 +5,54 @@
 using namespace mlir;
 using namespace mlir::llm;
 
-static ParseResult parseBool(AsmParser &parser, bool &value) {
+/// Parses a flag: `true` or `false`, or the word for either.
+static ParseResult parseFlag(AsmParser &parser, StringRef yes, StringRef no, bool &value) {
+  SMLoc location = parser.getCurrentLocation();
   StringRef word;
-  if (failed(parser.parseOptionalKeyword(&word, {"true", "false"})))
-    return parser.emitError(parser.getCurrentLocation(), "expected 'true' or 'false'");
-  value = word == "true";
+  // (QT-11)
+  if (failed(parser.parseOptionalKeyword(&word, {"true", "false", yes, no})))
+    return parser.emitError(location, "expected 'true' or '")
+           << yes << "', or 'false' or '" << no << "'";
+  value = word == "true" || word == yes;
   return success();
 }
 
-/// Parses `[16, ?]`.
-static ParseResult parseShape(AsmParser &parser, SmallVectorImpl<int64_t> &shape) {
-  return parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, [&] {
-    if (succeeded(parser.parseOptionalQuestion())) {
-      shape.push_back(ShapedType::kDynamic);
-      return ParseResult(success());
-    }
+static ParseResult parseSize(AsmParser &parser, SmallVectorImpl<int64_t> &shape) {
+  if (failed(parser.parseOptionalQuestion()))
     return parser.parseInteger(shape.emplace_back());
+  shape.push_back(ShapedType::kDynamic);
+  return success();
+}
+
+/// Parses what follows the first size of `16 x ? x 1024`. The blanks may be missing: then a word
+/// such as `x1024x32` holds several sizes.
+static ParseResult parseTimesSizes(AsmParser &parser, SmallVectorImpl<int64_t> &shape) {
+  SMLoc location = parser.getCurrentLocation();
+  StringRef word;
+  while (succeeded(parser.parseOptionalKeyword(&word))) {
+    do {
+      int64_t size;
+      // (QT-12)
+      if (!word.consume_front("x"))
+        return parser.emitError(location, "expected 'x' or ',' between sizes");
+      if (word.empty()) {
+        if (failed(parseSize(parser, shape)))
+          return failure();
+        break;
+      }
+      if (word.consumeInteger(10, size))
+        return parser.emitError(location, "expected a size after 'x'");
+      shape.push_back(size);
+    } while (!word.empty());
+    location = parser.getCurrentLocation();
+  }
+  return success();
+}
+
+/// Parses `[16, ?]` or `[16 x ?]`.
+static ParseResult parseShape(AsmParser &parser, SmallVectorImpl<int64_t> &shape) {
+  return parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, [&]() -> ParseResult {
+    return failure(failed(parseSize(parser, shape)) || failed(parseTimesSizes(parser, shape)));
   });
 }
 
@@ -36,8 +68,9 @@ Type QuantizedTensorType::parse(AsmParser &parser) {
   bool symmetric, perChannel;
   int64_t axis, groupSize, bits;
   if (parser.parseLess() || parser.parseType(storage) || parser.parseComma() ||
-      parseShape(parser, shape) || parser.parseComma() || parseBool(parser, symmetric) ||
-      parser.parseComma() || parseBool(parser, perChannel) || parser.parseComma() ||
+      parseShape(parser, shape) || parser.parseComma() ||
+      parseFlag(parser, "symmetric", "asymmetric", symmetric) || parser.parseComma() ||
+      parseFlag(parser, "per_channel", "per_tensor", perChannel) || parser.parseComma() ||
       parser.parseInteger(axis) || parser.parseComma() || parser.parseInteger(groupSize) ||
       parser.parseComma() || parser.parseInteger(bits))
     return {};

@@ -104,42 +104,70 @@ LogicalResult AllReduceOp::verify() {
   return verifyShards(*this, static_cast<int32_t>(getShards().value_or(1)));
 }
 
-/// A whole tensor against a shard of it along `dim`.
-static LogicalResult verifyShard(Operation *op, Value whole, Value shard, int64_t dim,
-                                 int32_t shards) {
+/// The type of a collective's result: the operand's, with dimension `dim` changed by `change`. The
+/// verifier refuses what makes no sense here.
+static LogicalResult inferAlongDim(ValueRange operands, int32_t dim, int64_t shards,
+                                   function_ref<int64_t(int64_t size)> change,
+                                   SmallVectorImpl<Type> &types) {
+  auto input =
+      operands.empty() ? RankedTensorType() : dyn_cast<RankedTensorType>(operands[0].getType());
+  if (!input)
+    return failure();
+  SmallVector<int64_t> shape(input.getShape());
+  if (shards > 0 && dim >= 0 && dim < input.getRank() && !input.isDynamicDim(dim))
+    shape[dim] = change(shape[dim]);
+  types.push_back(input.clone(shape));
+  return success();
+}
+
+LogicalResult AllGatherOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
+                                            ValueRange operands, DictionaryAttr attributes,
+                                            OpaqueProperties properties, RegionRange regions,
+                                            SmallVectorImpl<Type> &types) {
+  // (SH-9)
+  AllGatherOpAdaptor adaptor(operands, attributes, properties, regions);
+  int64_t shards = static_cast<int32_t>(adaptor.getShards());
+  return inferAlongDim(
+      operands, static_cast<int32_t>(adaptor.getDim()), shards,
+      [&](int64_t size) { return size * shards; }, types);
+}
+
+LogicalResult ReduceScatterOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
+                                                ValueRange operands, DictionaryAttr attributes,
+                                                OpaqueProperties properties, RegionRange regions,
+                                                SmallVectorImpl<Type> &types) {
+  // (SH-9)
+  ReduceScatterOpAdaptor adaptor(operands, attributes, properties, regions);
+  int64_t shards = static_cast<int32_t>(adaptor.getShards());
+  return inferAlongDim(
+      operands, static_cast<int32_t>(adaptor.getDim()), shards,
+      [&](int64_t size) { return size / shards; }, types);
+}
+
+/// The dimension along which a tensor is divided.
+static LogicalResult verifyDivision(Operation *op, Value whole, int32_t dim, int32_t shards) {
   if (failed(verifyShards(op, shards)))
     return failure();
-  RankedTensorType wholeType = getTensorType(whole);
-  RankedTensorType shardType = getTensorType(shard);
-  // (SH-9)
-  if (wholeType.getRank() != shardType.getRank() ||
-      wholeType.getElementType() != shardType.getElementType())
-    return op->emitOpError("expected tensors of one rank and element type, but got ")
-           << wholeType << " and " << shardType;
   // (SH-10)
-  if (dim < 0 || dim >= wholeType.getRank())
+  RankedTensorType type = getTensorType(whole);
+  if (dim < 0 || dim >= type.getRank())
     return op->emitOpError("expected 'dim' to be less than the rank ")
-           << wholeType.getRank() << ", but got " << dim;
+           << type.getRank() << ", but got " << dim;
   // (SH-11)
-  for (int64_t i = 0; i < wholeType.getRank(); ++i) {
-    int64_t size = shardType.getDimSize(i);
-    int64_t expected = i == dim && !ShapedType::isDynamic(size) ? size * shards : size;
-    if (!mayBeEqual(wholeType.getDimSize(i), expected))
-      return op->emitOpError("expected dimension ")
-             << i << " of the whole to be " << expected << " for shards of " << shardType
-             << ", but got " << wholeType.getDimSize(i);
-  }
+  if (!type.isDynamicDim(dim) && type.getDimSize(dim) % shards != 0)
+    return op->emitOpError("expected the number of shards to divide dimension ")
+           << dim << " of size " << type.getDimSize(dim) << ", but got " << shards;
   return success();
 }
 
 LogicalResult AllGatherOp::verify() {
-  return verifyShard(*this, getOutput(), getInput(), static_cast<int32_t>(getDim()),
-                     static_cast<int32_t>(getShards()));
+  return verifyDivision(*this, getOutput(), static_cast<int32_t>(getDim()),
+                        static_cast<int32_t>(getShards()));
 }
 
 LogicalResult ReduceScatterOp::verify() {
-  return verifyShard(*this, getInput(), getOutput(), static_cast<int32_t>(getDim()),
-                     static_cast<int32_t>(getShards()));
+  return verifyDivision(*this, getInput(), static_cast<int32_t>(getDim()),
+                        static_cast<int32_t>(getShards()));
 }
 
 LogicalResult SendOp::verify() { return verifyRank(*this, "to", static_cast<int32_t>(getTo())); }

@@ -9,9 +9,7 @@ using namespace mlir::llm;
 #define GET_OP_CLASSES
 #include "llmir/Dialect/LLM/IR/SpeculationOps.cpp.inc"
 
-static int64_t getSize(Value value) {
-  return cast<RankedTensorType>(value.getType()).getDimSize(0);
-}
+static int64_t getSize(Value value) { return cast<ShapedType>(value.getType()).getDimSize(0); }
 
 OpOperand &ForkOp::getConsumedCache() { return getCacheMutable(); }
 OpOperand &CommitOp::getConsumedCache() { return getCacheMutable(); }

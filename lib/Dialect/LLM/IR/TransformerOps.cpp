@@ -336,11 +336,20 @@ LogicalResult LogitsOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
 // SampleOp
 //===----------------------------------------------------------------------===//
 
+LogicalResult SampleOp::inferReturnTypes(MLIRContext *context, std::optional<Location>,
+                                         ValueRange operands, DictionaryAttr, OpaqueProperties,
+                                         RegionRange, SmallVectorImpl<Type> &types) {
+  // (SAM-1)
+  auto logits =
+      operands.empty() ? RankedTensorType() : dyn_cast<RankedTensorType>(operands[0].getType());
+  if (!logits || logits.getRank() < 1)
+    return failure();
+  types.push_back(RankedTensorType::get({logits.getDimSize(0)}, IntegerType::get(context, 32)));
+  return success();
+}
+
 LogicalResult SampleOp::verify() {
   int64_t rows = getTensorType(getLogits()).getDimSize(0);
-  // (SAM-1)
-  if (failed(verifyDim(*this, "tokens", getTokens(), 0, rows, "the number of rows")))
-    return failure();
   // (SAM-2)
   if (getUniforms() &&
       failed(verifyDim(*this, "uniforms", getUniforms(), 0, rows, "the number of rows")))

@@ -19,9 +19,15 @@ int64_t llm::getNumFeatures(RankedTensorType type) {
   return features;
 }
 
+ShapedType llm::makeLike(ShapedType form, ArrayRef<int64_t> shape, Type element) {
+  if (isa<TensorType>(form))
+    return RankedTensorType::get(shape, element);
+  return MemRefType::get(shape, element);
+}
+
 LogicalResult llm::verifyDim(Operation *op, StringRef name, Value value, int64_t dim,
                              int64_t expected, StringRef what) {
-  int64_t size = cast<RankedTensorType>(value.getType()).getDimSize(dim);
+  int64_t size = cast<ShapedType>(value.getType()).getDimSize(dim);
   if (mayBeEqual(size, expected))
     return success();
   return op->emitOpError("expected dimension ")
@@ -123,7 +129,7 @@ LogicalResult llm::verifyLayer(Operation *op, PagedKVCacheType cache, int32_t la
 }
 
 LogicalResult llm::verifyTableWidth(Operation *op, Value table, PagedKVCacheType cache) {
-  int64_t blocks = cast<RankedTensorType>(table.getType()).getDimSize(1);
+  int64_t blocks = cast<ShapedType>(table.getType()).getDimSize(1);
   int64_t limit = cache.getMaxBlocksPerSequence();
   if (!ShapedType::isDynamic(blocks) && (blocks < 1 || blocks > limit))
     return op->emitOpError("expected the table to have 1 to ")

@@ -12,6 +12,9 @@ inline bool mayBeEqual(int64_t a, int64_t b) {
   return a == b || ShapedType::isDynamic(a) || ShapedType::isDynamic(b);
 }
 
+/// A tensor if `form` is one, otherwise a buffer without gaps.
+ShapedType makeLike(ShapedType form, ArrayRef<int64_t> shape, Type element);
+
 /// Checks that dimension `dim` of `name` has size `expected`, which is `what`.
 LogicalResult verifyDim(Operation *op, StringRef name, Value value, int64_t dim, int64_t expected,
                         StringRef what);

@@ -11,6 +11,8 @@
 
 namespace llmir {
 
+struct RowKernels;
+
 enum class CacheSide { Keys, Values };
 
 /// Where some tokens of one (block, layer, head) are stored.
@@ -71,16 +73,21 @@ private:
   int64_t numUnits() const { return channels_ / unitChannels_; }
   uint8_t *address(const StoredTokens &tokens, int64_t token, int64_t unit) const;
   uint8_t *scaleAddress(const StoredTokens &tokens, int64_t token, int64_t group) const;
-  float scale(const StoredTokens &tokens, int64_t token, int64_t group) const;
+  /// Along which axis neighbouring factors are.
+  enum class Axis { Tokens, Groups };
+  void storeRun(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
+                const float *scales, int64_t count) const;
+  void loadFactors(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
+                   int64_t count, float *factors) const;
+  void loadInverses(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
+                    int64_t count, float *inverses) const;
   void storeScales(const StoredTokens &target, ConstTokenRows rows) const;
-  void encodeChannels(const StoredTokens &target, int64_t token, const uint8_t *row, int64_t first,
-                      int64_t end, uint8_t *codes) const;
-  void decodeChannels(const StoredTokens &source, int64_t token, const uint8_t *codes,
-                      int64_t first, int64_t end, uint8_t *row) const;
-  void encodeUnits(const StoredTokens &target, int64_t token, const uint8_t *row, int64_t first,
-                   int64_t end, uint8_t *units) const;
-  void decodeUnits(const StoredTokens &source, int64_t token, const uint8_t *units, int64_t first,
-                   int64_t end, uint8_t *row) const;
+  void encodeGroups(const StoredTokens &target, int64_t token, const uint8_t *row, int64_t first,
+                    int64_t groups, uint8_t *codes) const;
+  void encodeTile(const StoredTokens &target, int64_t token, int64_t count, ConstTokenRows rows,
+                  int64_t firstUnit, int64_t endUnit, uint8_t *tile) const;
+  void decodeTile(const StoredTokens &source, int64_t token, int64_t count, const uint8_t *tile,
+                  int64_t firstUnit, int64_t endUnit, TokenRows rows) const;
   void scatter(uint8_t *target, ConstTokenRows units, int64_t firstToken, int64_t tokens,
                int64_t count) const;
   void gather(const uint8_t *source, TokenRows units, int64_t firstToken, int64_t tokens,
@@ -104,9 +111,8 @@ private:
   int64_t storedGroups_ = 0; ///< 0 where scales are constants.
   int64_t scaleStart_ = 0;
   int64_t scaleStride_ = 0;
-  float (*maxMagnitude_)(const uint8_t *, int64_t) = nullptr;
-  void (*encode_)(const uint8_t *, int64_t, float, uint8_t *) = nullptr;
-  void (*decode_)(const uint8_t *, int64_t, float, uint8_t *) = nullptr;
+  const RowKernels *kernels_ = nullptr;      ///< Between arrays and storage.
+  const RowKernels *scaleKernels_ = nullptr; ///< Between f32 and stored scales.
 };
 
 } // namespace llmir

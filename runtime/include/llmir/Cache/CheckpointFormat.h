@@ -65,9 +65,12 @@ struct CheckpointTreeNode {
   std::vector<uint8_t> attributes; ///< The tree's own; not looked into.
 };
 
-/// One checkpoint. Which blocks there were, what was in them, and who used them.
+/// One cache of a checkpoint (most have one): which blocks there were, what was in them, and who
+/// used them.
 struct CheckpointManifest {
-  uint64_t number = 0;            ///< Rises with every checkpoint of a folder.
+  uint64_t number = 0;            ///< Rises with every manifest of a folder.
+  uint32_t part = 0;              ///< Which cache of the checkpoint this is.
+  uint32_t numParts = 1;          ///< Caches of the checkpoint.
   int64_t createdNanoseconds = 0; ///< Since 1970.
   std::string name;               ///< Given by the caller.
   std::string model;              ///< Whose keys and values they are; may be empty.
@@ -89,9 +92,10 @@ StatusOr<CheckpointManifest> parseManifest(std::span<const uint8_t> bytes);
 /// Numbers of checkpoints are below this: they have twelve digits.
 inline constexpr uint64_t endOfNumbers = 1'000'000'000'000;
 
-/// One line of a catalog.
+/// One line of a catalog. The parts of a checkpoint follow one another.
 struct CatalogEntry {
   uint64_t number = 0; ///< Of the manifest.
+  uint32_t part = 0;   ///< Which cache of the checkpoint the manifest is of.
   PageHash manifest;   ///< Of the manifest's bytes.
   std::string name;
 };
@@ -101,8 +105,8 @@ struct CheckpointCatalog {
   uint64_t nextNumber = 1;
   std::vector<CatalogEntry> entries;
 
-  /// The entry of that name, or null.
-  const CatalogEntry *find(std::string_view name) const;
+  /// The parts of the checkpoint of that name; none when there is none.
+  std::span<const CatalogEntry> find(std::string_view name) const;
 };
 
 std::vector<uint8_t> serializeCatalog(const CheckpointCatalog &catalog);

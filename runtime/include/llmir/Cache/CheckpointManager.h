@@ -12,8 +12,10 @@
 #include "llmir/Cache/CheckpointTree.h"
 #include "llmir/Cache/MappedCheckpoint.h"
 #include "llmir/Cache/PagedKVCache.h"
+#include "llmir/Cache/QuantizedPagedKVCache.h"
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,7 +49,8 @@ struct CheckpointStatistics {
 /// One checkpoint of a folder.
 struct CheckpointInfo {
   std::string name;
-  uint64_t number = 0; ///< Rises from one to the next.
+  uint64_t number = 0;   ///< Rises from one to the next.
+  uint32_t numParts = 1; ///< Caches.
 };
 
 /// A folder of checkpoints. One thread uses a manager at a time; several managers, in one process
@@ -65,6 +68,11 @@ public:
   /// change meanwhile.
   Status createCheckpoint(const PagedKVCache &cache, std::string_view name,
                           const CheckpointTree *tree = nullptr);
+  /// The same for the caches of one model, whose layers are stored in several: one checkpoint, all
+  /// or nothing. The tree is the first one's.
+  Status createCheckpoint(std::span<const PagedKVCache *const> caches, std::string_view name,
+                          const CheckpointTree *tree = nullptr);
+  Status createCheckpoint(const QuantizedPagedKVCache &cache, std::string_view name);
 
   /// Replaces all sequences of `cache` by those of a checkpoint and adds its records to `tree`, if
   /// there is one. Every page is checked before it is used. NotFound for an unknown name;
@@ -73,11 +81,18 @@ public:
   /// cache is as before then (the one exception: pages that change on the disk between two reads
   /// when there are too few free blocks to hold both contents).
   Status loadCheckpoint(PagedKVCache &cache, std::string_view name, CheckpointTree *tree = nullptr);
+  /// The same for several caches, in the order in which they were saved.
+  Status loadCheckpoint(std::span<PagedKVCache *const> caches, std::string_view name,
+                        CheckpointTree *tree = nullptr);
+  Status loadCheckpoint(QuantizedPagedKVCache &cache, std::string_view name);
 
   /// Opens a checkpoint to attach sequences of it one at a time. Reads the manifest and maps the
   /// pages; no page is read. `cache` must outlive the result and stay where it is. Errors as for
   /// loadCheckpoint.
   StatusOr<MappedCheckpoint> mapCheckpoint(PagedKVCache &cache, std::string_view name);
+  /// The same for several caches.
+  StatusOr<std::vector<MappedCheckpoint>> mapCheckpoint(std::span<PagedKVCache *const> caches,
+                                                        std::string_view name);
 
   /// Removes all but the newest `keep` checkpoints, in one step, and gives back the space of pages
   /// that none of them needs. InvalidArgument for a negative number.
@@ -87,11 +102,11 @@ public:
 
   /// The checkpoints, oldest first.
   StatusOr<std::vector<CheckpointInfo>> listCheckpoints();
-  /// A checkpoint's manifest.
-  StatusOr<CheckpointManifest> readManifest(std::string_view name);
+  /// The manifest of a checkpoint's first cache, or of another.
+  StatusOr<CheckpointManifest> readManifest(std::string_view name, uint32_t part = 0);
   /// Reads every page of a checkpoint; DataLoss names the first that is damaged.
   Status verifyCheckpoint(std::string_view name);
-  /// Makes a new catalog of all intact manifests in the folder, for when the old one is damaged.
+  /// Makes a new catalog of all intact checkpoints in the folder, for when the old one is damaged.
   /// Checkpoints that were removed a moment before the damage may appear again.
   Status repairCatalog();
 
@@ -99,9 +114,10 @@ public:
   const CheckpointStatistics &lastSave() const { return lastSave_; }
 
 private:
-  Status save(const PagedKVCache &cache, std::string_view name, const CheckpointTree *tree);
+  Status save(std::span<const PagedKVCache *const> caches, std::string_view name,
+              const CheckpointTree *tree);
   Status keepOnly(CheckpointCatalog catalog, std::vector<CatalogEntry> kept);
-  StatusOr<CatalogEntry> findEntry(std::string_view name);
+  StatusOr<std::vector<CatalogEntry>> findParts(std::string_view name);
 
   std::string folder_;
   CheckpointOptions options_;

@@ -62,6 +62,10 @@ public:
   /// Called by a cache that is about to run out. Releases up to `blocks` blocks so that they become
   /// free and returns how many did. Must not add, change or remove sequences of the cache.
   virtual int64_t reclaim(int64_t blocks) = 0;
+  /// Called when that was not enough. A sequence is about to write into `block`, which it shares
+  /// with the reclaimer alone; if the reclaimer gives it up, no copy is needed. Returns whether it
+  /// did.
+  virtual bool giveUp(BlockId) { return false; }
 };
 
 /// A paged KV cache. What it stores (CacheParameters: types, scales, arrangement) is apart from the
@@ -245,6 +249,7 @@ private:
   Sequence &addSequence(SequenceId id);
   Status checkRequests(std::span<const AppendRequest> requests);
   int64_t blocksNeeded(std::span<const AppendRequest> requests) const;
+  int64_t reclaimFor(std::span<const AppendRequest> requests, int64_t needed);
   Status extend(Sequence &sequence, int64_t tokens);
   Status unshareLastBlock(Sequence &sequence);
   void releaseFrom(Sequence &sequence, size_t firstBlock);

@@ -156,6 +156,9 @@ public:
   /// that a sequence uses, or that has another in memory behind it. Writes them to the store.
   int64_t evict(int64_t blocks);
   int64_t reclaim(int64_t blocks) override { return evict(blocks); }
+  /// Forgets a block that nothing in memory is behind and that is not pinned, after writing it to
+  /// the store.
+  bool giveUp(BlockId block) override;
   /// How many blocks evict() could give back at most. Linear in the number of blocks.
   int64_t countEvictable() const;
   /// Forgets everything that is not pinned, in both tiers; blocks in use stay their sequences'.

@@ -9,9 +9,8 @@ import sys
 def definitions(text):
     """The (name, body) of each op, type, attribute and dialect of a TableGen file."""
     for part in re.split(r"\n(?=def )", text):
-        match = re.match(r"def (\w+) : (\w+)", part)
-        if match and match[2] in ("Dialect", "LLM_Op", "LLM_WeightUserOp", "LLM_Type", "TypeDef",
-                                  "EnumAttr"):
+        match = re.match(r"def (\w+)\s+: (\w+)", part)
+        if match and re.fullmatch(r"Dialect|TypeDef|AttrDef|EnumAttr|LLM_Type|LLM_\w*Op", match[2]):
             yield match[1], part
 
 

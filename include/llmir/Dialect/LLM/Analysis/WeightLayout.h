@@ -50,6 +50,10 @@ public:
   /// The storage format of the matrix; nothing for vectors.
   std::optional<::llmir::PackedFormat> getFormat() const;
 
+  /// Elements that share a scale in the weight's type, a multiple of 32: the packed form repeats
+  /// the scale for each 32. 0 where nothing is quantised.
+  int64_t getGroupSize() const { return groupSize; }
+
   /// The checkpoint tensors in order; at least one.
   ArrayRef<WeightSource> getSources() const { return sources; }
   Arrangement getArrangement() const { return arrangement; }
@@ -69,12 +73,14 @@ public:
 private:
   std::optional<::llmir::PackedLayout> matrix;
   SmallVector<WeightSource, 1> sources;
+  int64_t groupSize = 0;
   Arrangement arrangement = Arrangement::Concat;
   SourcePart part;
 };
 
 /// The packed format of a weight's matrix type, or nothing for a vector and for a type without one:
-/// q8_0, q4_0 and q4_1 are quantized tensors grouped by 32 along axis 1 with f16 scales.
+/// q8_0, q4_0 and q4_1 are quantized tensors grouped along axis 1 by 32 or a multiple of it up to
+/// 128, with f16 scales.
 std::optional<::llmir::PackedFormat> getPackedFormat(Type weightType);
 
 /// The shape of a weight's type, which is a ranked tensor or a quantized tensor.

@@ -22,7 +22,7 @@ def LLM_OpGroupAttention : OpDocGroup {
 
 let opDocGroup = LLM_OpGroupAttention in {
 
-def LLM_PagedAttentionOp : LLM_Op<"paged_attention", [
+def LLM_PagedAttentionOp : LLM_CacheOp<"paged_attention", [
     AttrSizedOperandSegments, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "Causal attention to a paged KV cache";
   let description = [{
@@ -82,14 +82,14 @@ def LLM_PagedAttentionOp : LLM_Op<"paged_attention", [
     ```
   }];
   let arguments = (ins
-    LLM_AnyKVTensor:$query, Arg<LLM_PagedKVCache, "", [LLM_ReadsCache]>:$cache,
-    LLM_IndexTable:$block_table, LLM_Indices:$seq_lens, Optional<LLM_Indices>:$cu_lengths,
-    Optional<Index>:$layer_index, Optional<LLM_Vector>:$sink_logits,
-    Optional<LLM_TreeMask>:$tree_mask, Optional<LLM_Indices>:$positions, I32Attr:$num_heads,
+    LLM_AnyHeads:$query, LLM_PagedKVCache:$cache,
+    LLM_AnyIndexTable:$block_table, LLM_AnyIndices:$seq_lens, Optional<LLM_AnyIndices>:$cu_lengths,
+    Optional<Index>:$layer_index, Optional<LLM_AnyVector>:$sink_logits,
+    Optional<LLM_AnyTreeMask>:$tree_mask, Optional<LLM_AnyIndices>:$positions, I32Attr:$num_heads,
     I32Attr:$head_dim, F32Attr:$scale, DefaultValuedAttr<I32Attr, "0">:$layer,
     OptionalAttr<I32Attr>:$window, OptionalAttr<I32Attr>:$num_sinks,
     OptionalAttr<F32Attr>:$soft_cap, OptionalAttr<DenseF32ArrayAttr>:$alibi_slopes);
-  let results = (outs LLM_AnyKVTensor:$output);
+  let results = (outs LLM_AnyHeads:$output);
   let assemblyFormat = [{
     $query `,` $cache `,` $block_table `,` $seq_lens (`cu_lengths` `(` $cu_lengths^ `)`)?
     (`layer` `(` $layer_index^ `)`)? (`sink_logits` `(` $sink_logits^ `)`)?
@@ -107,8 +107,8 @@ def LLM_PagedAttentionOp : LLM_Op<"paged_attention", [
   let hasVerifier = 1;
 }
 
-def LLM_AttentionOp : LLM_Op<"attention", [
-    Pure, AttrSizedOperandSegments, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+def LLM_AttentionOp : LLM_CacheOp<"attention", [
+    AlwaysSpeculatable, AttrSizedOperandSegments, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "Attention to keys and values that are tensors";
   let description = [{
     The query is *padded*, [batch, tokens, heads, head size], with keys and values of [batch, keys,
@@ -142,13 +142,13 @@ def LLM_AttentionOp : LLM_Op<"attention", [
     ```
   }];
   let arguments = (ins
-    LLM_AnyKVTensor:$query, LLM_AnyKVTensor:$keys, LLM_AnyKVTensor:$values,
-    Optional<LLM_AttentionMask>:$mask, Optional<LLM_Indices>:$key_lengths,
-    Optional<LLM_Indices>:$cu_lengths, Optional<LLM_Indices>:$cu_key_lengths,
-    Optional<LLM_Vector>:$sink_logits, I32Attr:$num_heads, F32Attr:$scale, UnitAttr:$causal,
+    LLM_AnyHeads:$query, LLM_AnyHeads:$keys, LLM_AnyHeads:$values,
+    Optional<LLM_AnyAttentionMask>:$mask, Optional<LLM_AnyIndices>:$key_lengths,
+    Optional<LLM_AnyIndices>:$cu_lengths, Optional<LLM_AnyIndices>:$cu_key_lengths,
+    Optional<LLM_AnyVector>:$sink_logits, I32Attr:$num_heads, F32Attr:$scale, UnitAttr:$causal,
     OptionalAttr<I32Attr>:$window, OptionalAttr<I32Attr>:$num_sinks,
     OptionalAttr<F32Attr>:$soft_cap, OptionalAttr<DenseF32ArrayAttr>:$alibi_slopes);
-  let results = (outs LLM_AnyKVTensor:$output);
+  let results = (outs LLM_AnyHeads:$output);
   let assemblyFormat = [{
     $query `,` $keys `,` $values (`mask` `(` $mask^ `)`)? (`key_lengths` `(` $key_lengths^ `)`)?
     (`cu_lengths` `(` $cu_lengths^ `)`)? (`cu_key_lengths` `(` $cu_key_lengths^ `)`)?
@@ -156,6 +156,7 @@ def LLM_AttentionOp : LLM_Op<"attention", [
     functional-type(operands, results)
   }];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 } // opDocGroup

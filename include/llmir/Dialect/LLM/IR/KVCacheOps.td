@@ -9,14 +9,18 @@ def LLM_OpGroupKVCache : OpDocGroup {
   let summary = "KV cache";
   let description = [{
     Ops on `!llm.paged_kv_cache`. `append_kv`, `store_kv` and `free_sequences` consume their cache
-    and give the next one; `free_kv_cache` ends it. Keys and values belong to one layer: the attribute `layer` (default 0) or the operand in
-    `layer(...)` says to which.
+    and give the next one; `free_kv_cache` ends it. Keys and values belong to one layer: the
+    attribute `layer` (default 0) or the operand in `layer(...)` says to which.
+
+    Where these ops, and those of attention and speculation on caches, take tensors they take buffers
+    as well; that is what `one-shot-bufferize` makes of them. The cache is the same value in both
+    forms and is changed in place. A result that is a buffer is new, and the caller frees it.
   }];
 }
 
 let opDocGroup = LLM_OpGroupKVCache in {
 
-def LLM_CreateKVCacheOp : LLM_Op<"create_kv_cache"> {
+def LLM_CreateKVCacheOp : LLM_StepOp<"create_kv_cache"> {
   let summary = "Make an empty cache of a number of blocks";
   let description = [{
     ```mlir
@@ -31,7 +35,7 @@ def LLM_CreateKVCacheOp : LLM_Op<"create_kv_cache"> {
   let assemblyFormat = "$num_blocks attr-dict `:` type($cache)";
 }
 
-def LLM_FreeKVCacheOp : LLM_Op<"free_kv_cache", [
+def LLM_FreeKVCacheOp : LLM_StepOp<"free_kv_cache", [
     DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
   let summary = "Give a cache and all its memory back";
   let description = [{
@@ -49,7 +53,7 @@ def LLM_FreeKVCacheOp : LLM_Op<"free_kv_cache", [
   let hasCanonicalizeMethod = 1;
 }
 
-def LLM_AppendKVOp : LLM_Op<"append_kv", [
+def LLM_AppendKVOp : LLM_CacheOp<"append_kv", [
     DeclareOpInterfaceMethods<InferTypeOpInterface>,
     DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
   let summary = "Append tokens to sequences, making room for them";
@@ -72,10 +76,10 @@ def LLM_AppendKVOp : LLM_Op<"append_kv", [
     ```
   }];
   let arguments = (ins
-    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache, LLM_WritesCache]>:$cache, LLM_AnyKVTensor:$keys,
-    LLM_AnyKVTensor:$values, LLM_Indices:$seq_ids, Optional<Index>:$layer_index,
+    LLM_PagedKVCache:$cache, LLM_AnyHeads:$keys,
+    LLM_AnyHeads:$values, LLM_AnyIndices:$seq_ids, Optional<Index>:$layer_index,
     I32Attr:$block_size, I32Attr:$max_seq_len, DefaultValuedAttr<I32Attr, "0">:$layer);
-  let results = (outs LLM_PagedKVCache:$new_cache, LLM_IndexTable:$block_indices);
+  let results = (outs LLM_PagedKVCache:$new_cache, LLM_AnyIndexTable:$block_indices);
   let assemblyFormat = [{
     $cache `,` $keys `,` $values `,` $seq_ids (`layer` `(` $layer_index^ `)`)?
     `` custom<OrderedAttributes>(attr-dict) `:` functional-type(operands, results)
@@ -83,7 +87,7 @@ def LLM_AppendKVOp : LLM_Op<"append_kv", [
   let hasVerifier = 1;
 }
 
-def LLM_StoreKVOp : LLM_Op<"store_kv", [
+def LLM_StoreKVOp : LLM_CacheOp<"store_kv", [
     AllTypesMatch<["cache", "new_cache"]>, // (KV-18)
     DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
   let summary = "Write keys and values into slots that the scheduler chose";
@@ -104,8 +108,8 @@ def LLM_StoreKVOp : LLM_Op<"store_kv", [
     ```
   }];
   let arguments = (ins
-    Arg<LLM_PagedKVCache, "", [LLM_WritesCache]>:$cache, LLM_KVTensor:$keys, LLM_KVTensor:$values,
-    LLM_Indices:$slots, Optional<Index>:$layer_index, DefaultValuedAttr<I32Attr, "0">:$layer);
+    LLM_PagedKVCache:$cache, LLM_RaggedHeads:$keys, LLM_RaggedHeads:$values,
+    LLM_AnyIndices:$slots, Optional<Index>:$layer_index, DefaultValuedAttr<I32Attr, "0">:$layer);
   let results = (outs LLM_PagedKVCache:$new_cache);
   let assemblyFormat = [{
     $cache `,` $keys `,` $values `,` $slots (`layer` `(` $layer_index^ `)`)?
@@ -114,7 +118,7 @@ def LLM_StoreKVOp : LLM_Op<"store_kv", [
   let hasVerifier = 1;
 }
 
-def LLM_LookupKVOp : LLM_Op<"lookup_kv"> {
+def LLM_LookupKVOp : LLM_CacheOp<"lookup_kv"> {
   let summary = "Read the keys and values of sequences";
   let description = [{
     Gathers the first `seq_lens[s]` keys and values of each sequence s through its row of the block
@@ -132,9 +136,9 @@ def LLM_LookupKVOp : LLM_Op<"lookup_kv"> {
     ```
   }];
   let arguments = (ins
-    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache]>:$cache, LLM_IndexTable:$block_table,
-    LLM_Indices:$seq_lens, Optional<Index>:$layer_index, DefaultValuedAttr<I32Attr, "0">:$layer);
-  let results = (outs LLM_PaddedKVTensor:$keys, LLM_PaddedKVTensor:$values);
+    LLM_PagedKVCache:$cache, LLM_AnyIndexTable:$block_table,
+    LLM_AnyIndices:$seq_lens, Optional<Index>:$layer_index, DefaultValuedAttr<I32Attr, "0">:$layer);
+  let results = (outs LLM_PaddedHeads:$keys, LLM_PaddedHeads:$values);
   let assemblyFormat = [{
     $cache `,` $block_table `,` $seq_lens (`layer` `(` $layer_index^ `)`)?
     `` custom<OrderedAttributes>(attr-dict) `:` functional-type(operands, results)
@@ -142,7 +146,7 @@ def LLM_LookupKVOp : LLM_Op<"lookup_kv"> {
   let hasVerifier = 1;
 }
 
-def LLM_BlockTableOp : LLM_Op<"block_table"> {
+def LLM_BlockTableOp : LLM_CacheOp<"block_table"> {
   let summary = "List the blocks of sequences in order of position";
   let description = [{
     Row s of the result lists the blocks of sequence `seq_ids[s]`; entries past its end are 0.
@@ -156,15 +160,16 @@ def LLM_BlockTableOp : LLM_Op<"block_table"> {
     ```
   }];
   let arguments = (ins
-    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache]>:$cache, LLM_Indices:$seq_ids);
-  let results = (outs LLM_IndexTable:$table);
+    LLM_PagedKVCache:$cache, LLM_AnyIndices:$seq_ids);
+  let results = (outs LLM_AnyIndexTable:$table);
   let assemblyFormat = [{
     $cache `,` $seq_ids attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
 }
 
-def LLM_SequenceLengthsOp : LLM_Op<"sequence_lengths"> {
+def LLM_SequenceLengthsOp : LLM_CacheOp<"sequence_lengths", [
+    DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "How many tokens sequences have";
   let description = [{
     Element s of the result is the number of tokens of sequence `seq_ids[s]`, 0 for one that the
@@ -179,15 +184,14 @@ def LLM_SequenceLengthsOp : LLM_Op<"sequence_lengths"> {
     ```
   }];
   let arguments = (ins
-    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache]>:$cache, LLM_Indices:$seq_ids);
-  let results = (outs LLM_Indices:$lengths);
+    LLM_PagedKVCache:$cache, LLM_AnyIndices:$seq_ids);
+  let results = (outs LLM_AnyIndices:$lengths);
   let assemblyFormat = [{
     $cache `,` $seq_ids attr-dict `:` functional-type(operands, results)
   }];
-  let hasVerifier = 1;
 }
 
-def LLM_FreeSequencesOp : LLM_Op<"free_sequences", [
+def LLM_FreeSequencesOp : LLM_CacheOp<"free_sequences", [
     AllTypesMatch<["cache", "new_cache"]>, // (KV-20)
     DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>]> {
   let summary = "End sequences and give their blocks back";
@@ -203,7 +207,7 @@ def LLM_FreeSequencesOp : LLM_Op<"free_sequences", [
     ```
   }];
   let arguments = (ins
-    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache, LLM_WritesCache]>:$cache, LLM_Indices:$seq_ids);
+    LLM_PagedKVCache:$cache, LLM_AnyIndices:$seq_ids);
   let results = (outs LLM_PagedKVCache:$new_cache);
   let assemblyFormat = [{
     $cache `,` $seq_ids attr-dict `:` functional-type(operands, results)

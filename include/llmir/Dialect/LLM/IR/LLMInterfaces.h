@@ -3,7 +3,9 @@
 #ifndef LLMIR_DIALECT_LLM_IR_LLMINTERFACES_H
 #define LLMIR_DIALECT_LLM_IR_LLMINTERFACES_H
 
+#include "llmir/Dialect/LLM/IR/OpCost.h"
 #include "mlir/IR/OpDefinition.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 namespace mlir::llm {
 
@@ -13,6 +15,20 @@ LogicalResult verifyCacheConsumer(Operation *op);
 
 /// The innermost loop around `op` that does not contain the definition of `value`, or null.
 Operation *findLoopBetween(Value value, Operation *op);
+
+/// Checks that shaped operands and results are all tensors or all buffers. (BUF-1)
+LogicalResult verifyOneForm(Operation *op);
+
+/// The effects of an op that reads or extends a cache, or attends: on caches, on operands that are
+/// buffers, and new buffers for results.
+void addCacheOpEffects(
+    Operation *op, SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects);
+
+/// An op that is on tensors or on buffers, not on both.
+template <typename ConcreteType> class OneForm : public OpTrait::TraitBase<ConcreteType, OneForm> {
+public:
+  static LogicalResult verifyTrait(Operation *op) { return verifyOneForm(op); }
+};
 
 } // namespace mlir::llm
 

@@ -21,4 +21,18 @@ def LLM_CacheConsumerOpInterface : OpInterface<"CacheConsumerOpInterface"> {
   }];
 }
 
+def LLM_CostOpInterface : OpInterface<"CostOpInterface"> {
+  let description = [{
+    What an op costs, for passes that choose between forms of a model: `getCost()` gives bytes read
+    and written, arithmetic, and bytes exchanged with other ranks, each an AffineCount of the sizes
+    of a step (OpCost.h). `getCost().bytesRead.evaluate(StepSizes::decode(8, 4096))` is what eight
+    sequences of 4096 tokens read for their next token. Weights are looked up by name; one that is
+    missing counts nothing. A window counts as full.
+  }];
+  let cppNamespace = "::mlir::llm";
+  let methods = [
+    InterfaceMethod<"The cost of the op.", "::mlir::llm::OpCost", "getCost", (ins)>
+  ];
+}
+
 #endif // LLMIR_DIALECT_LLM_IR_LLMINTERFACES_TD

@@ -12,14 +12,35 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 
 class LLM_Op<string mnemonic, list<Trait> traits = []> : Op<LLM_Dialect, mnemonic, traits>;
 
+/// An op that does something in a step: it has a cost.
+class LLM_StepOp<string mnemonic, list<Trait> traits = []>
+    : LLM_Op<mnemonic, !listconcat(traits, [DeclareOpInterfaceMethods<LLM_CostOpInterface>])>;
+
+// Cache and attention ops are on tensors or, after bufferisation, on buffers. (BUF-1)
+def LLM_OneForm : NativeOpTrait<"OneForm"> {
+  let cppNamespace = "::mlir::llm";
+}
+
+/// An op that reads or extends a cache, or attends. On tensors its effects are those on the cache; a
+/// buffer that is an operand is read, and one that is a result is new and the caller's to free.
+class LLM_CacheOp<string mnemonic, list<Trait> traits = []>
+    : LLM_StepOp<mnemonic, !listconcat(traits, [
+        LLM_OneForm, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>])> {
+  let extraClassDefinition = [{
+    void $cppClass::getEffects(::llvm::SmallVectorImpl<
+        ::mlir::SideEffects::EffectInstance<::mlir::MemoryEffects::Effect>> &effects) {
+      ::mlir::llm::addCacheOpEffects(*this, effects);
+    }
+  }];
+}
+
 /// An op that refers to weights by name; its uses are verified against the module's symbols.
 class LLM_WeightUserOp<string mnemonic, list<Trait> traits = []>
-    : LLM_Op<mnemonic, !listconcat(traits, [
+    : LLM_StepOp<mnemonic, !listconcat(traits, [
         Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>])>;
 
 // Effects on caches are on one resource, so that reads stay between the writes around them.
 def LLM_KVCacheResource : Resource<"::mlir::llm::KVCacheResource">;
-def LLM_ReadsCache : MemRead<LLM_KVCacheResource>;
 def LLM_WritesCache : MemWrite<LLM_KVCacheResource>;
 def LLM_AllocatesCache : MemAlloc<LLM_KVCacheResource>;
 def LLM_FreesCache : MemFree<LLM_KVCacheResource>;
@@ -27,19 +48,27 @@ def LLM_FreesCache : MemFree<LLM_KVCacheResource>;
 // Collectives happen in one order on all ranks.
 def LLM_CollectiveResource : Resource<"::mlir::llm::CollectiveResource">;
 
+/// A tensor or a buffer of one of the ranks.
+class LLM_TensorOrBuffer<list<Type> elements, list<int> ranks>
+    : AnyTypeOf<[TensorRankOf<elements, ranks>, MemRefRankOf<elements, ranks>], "",
+                "::mlir::ShapedType">;
+
 def LLM_Indices : 1DTensorOf<[I32]>;
 def LLM_IndexTable : 2DTensorOf<[I32]>;
 def LLM_Vector : 1DTensorOf<[F32]>;
-def LLM_TreeMask : 1DTensorOf<[I64]>;
-def LLM_AttentionMask : TensorRankOf<[I1, F32], [4]>;
 def LLM_FeatureTensor : TensorRankOf<[F32], [2]>;
 def LLM_ActivationTensor : TensorRankOf<[F32], [2, 3]>;
 def LLM_HeadsTensor : TensorRankOf<[F32], [3]>;
-def LLM_KVTensor : TensorRankOf<[F32, F16, BF16], [3]>;
-def LLM_PaddedKVTensor : TensorRankOf<[F32, F16, BF16], [4]>;
-def LLM_AnyKVTensor : TensorRankOf<[F32, F16, BF16], [3, 4]>;
-
 def LLM_QuantizableTensor : RankedTensorOf<[F32, F16, BF16]>;
 def LLM_ShardableTensor : RankedTensorOf<[F32, F16, BF16]>;
+
+def LLM_AnyIndices : LLM_TensorOrBuffer<[I32], [1]>;
+def LLM_AnyIndexTable : LLM_TensorOrBuffer<[I32], [2]>;
+def LLM_AnyVector : LLM_TensorOrBuffer<[F32], [1]>;
+def LLM_AnyTreeMask : LLM_TensorOrBuffer<[I64], [1]>;
+def LLM_AnyAttentionMask : LLM_TensorOrBuffer<[I1, F32], [4]>;
+def LLM_RaggedHeads : LLM_TensorOrBuffer<[F32, F16, BF16], [3]>;
+def LLM_PaddedHeads : LLM_TensorOrBuffer<[F32, F16, BF16], [4]>;
+def LLM_AnyHeads : LLM_TensorOrBuffer<[F32, F16, BF16], [3, 4]>;
 
 #endif // LLMIR_DIALECT_LLM_IR_LLMOPBASE_TD

@@ -28,15 +28,15 @@ def LLM_PagedKVCache : LLM_Type<"PagedKVCache", "paged_kv_cache"> {
     | `value_scales` | what shares a value's scale | `none` |
     | `key_scale_group` | channels of a group, for `key_scales = group` | |
     | `value_scale_group` | channels of a group, for `value_scales = group` | |
-    | `scale` | type of a scale: f32, f16 or bf16 | `f32` |
+    | `scale` | type of a scale that is stored: f32, f16 or bf16 | `f32` |
     | `layout` | `channel_major` or `token_major` keys, or `pairs` of channels and tokens | `channel_major` |
     | `window` | a token attends to this many last positions, its own included | all |
     | `sinks` | and to this many first positions | 0 |
 
     The element type is what the cache holds logically, and what a lookup gives. Codes of i8 and i4
     need scales; fp8 may have them. Scales of a tensor (all layers and heads) or head (of a layer)
-    are constants of the model; those of a token (of a head) or group (of a token's channels) are
-    computed when the token is stored, and lie in its block.
+    are constants of the model, in f32; those of a token (of a head) or group (of a token's channels)
+    are computed when the token is stored, and lie in its block as `scale` says.
 
     Layers that differ in any of this are in separate caches.
 
@@ -118,6 +118,9 @@ def LLM_QuantizedTensor : LLM_Type<"QuantizedTensor", "quantized_tensor"> {
     | `zero_point` | type of a zero point; only where not symmetric | the storage type |
     | `packing` | `dense`: codes in order; `halves`: the low bits of a group's bytes hold its first half | `dense` |
 
+    `symmetric` and `asymmetric` may be written for the first flag, `per_channel` and `per_tensor`
+    for the second, and a shape as `[16 x 1024]`.
+
     A symmetric code c stands for scale * c. Otherwise, with an integer zero point z, it stands for
     scale * (c - z); with a float zero point, which is a minimum, for scale * c + z, c unsigned.
 
@@ -126,6 +129,7 @@ def LLM_QuantizedTensor : LLM_Type<"QuantizedTensor", "quantized_tensor"> {
     llm.weight @q4_1 : !llm.quantized_tensor<i4, [16, 1024], false, true, 1, 32, 4, scale = f16,
                                              zero_point = f16>
     llm.weight @int8 : !llm.quantized_tensor<i8, [16, 1024], true, true, 1, 128, 8>
+    llm.weight @same : !llm.quantized_tensor<i8, [16 x 1024], symmetric, per_channel, 1, 128, 8>
     ```
   }];
   let parameters = (ins
@@ -133,18 +137,6 @@ def LLM_QuantizedTensor : LLM_Type<"QuantizedTensor", "quantized_tensor"> {
     "bool":$perChannel, "int64_t":$axis, "int64_t":$groupSize, "int64_t":$bits,
     "::mlir::Type":$elementType, "::mlir::Type":$scaleType,
     OptionalParameter<"::mlir::Type">:$zeroPointType, "::mlir::llm::Packing":$packing);
-  // The default builder, spelled out so that it is defined beside the type's storage.
-  let skipDefaultBuilders = 1;
-  let builders = [
-    TypeBuilder<(ins
-      "::mlir::Type":$storageType, "::llvm::ArrayRef<int64_t>":$shape, "bool":$symmetric,
-      "bool":$perChannel, "int64_t":$axis, "int64_t":$groupSize, "int64_t":$bits,
-      "::mlir::Type":$elementType, "::mlir::Type":$scaleType, "::mlir::Type":$zeroPointType,
-      "::mlir::llm::Packing":$packing), [{
-      return $_get($_ctxt, storageType, shape, symmetric, perChannel, axis, groupSize, bits,
-                   elementType, scaleType, zeroPointType, packing);
-    }]>
-  ];
   let hasCustomAssemblyFormat = 1;
   let extraClassDeclaration = [{
     int64_t getRank() const { return getShape().size(); }

@@ -15,7 +15,7 @@ def LLM_OpGroupQuantization : OpDocGroup {
 
 let opDocGroup = LLM_OpGroupQuantization in {
 
-def LLM_QuantizeOp : LLM_Op<"quantize", [Pure]> {
+def LLM_QuantizeOp : LLM_StepOp<"quantize", [Pure]> {
   let summary = "Turn numbers into codes and scales";
   let description = [{
     The largest magnitude of a group (for asymmetric types the range) sets its scale; codes are
@@ -32,12 +32,13 @@ def LLM_QuantizeOp : LLM_Op<"quantize", [Pure]> {
   }];
   let arguments = (ins LLM_QuantizableTensor:$input);
   let results = (outs LLM_QuantizedTensor:$output);
-  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($output)";
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` qualified(type($output))";
   let hasVerifier = 1;
   let hasFolder = 1;
 }
 
-def LLM_DequantizeOp : LLM_Op<"dequantize", [Pure]> {
+def LLM_DequantizeOp : LLM_StepOp<"dequantize", [
+    Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "Turn codes and scales into numbers";
   let description = [{
     The type says what a code stands for. Quantising the result again as the same type gives the
@@ -54,11 +55,11 @@ def LLM_DequantizeOp : LLM_Op<"dequantize", [Pure]> {
   }];
   let arguments = (ins LLM_QuantizedTensor:$input);
   let results = (outs LLM_QuantizableTensor:$output);
-  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($output)";
-  let hasVerifier = 1;
+  let assemblyFormat = "$input attr-dict `:` qualified(type($input)) `->` type($output)";
 }
 
-def LLM_QuantizedMatmulOp : LLM_Op<"quantized_matmul", [Pure]> {
+def LLM_QuantizedMatmulOp : LLM_StepOp<"quantized_matmul", [
+    Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "Multiply by a quantised matrix that is a value";
   let description = [{
     output = input * weight^T, where the weight is [output features, input features]. The input is a

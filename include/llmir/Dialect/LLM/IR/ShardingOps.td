@@ -16,13 +16,13 @@ def LLM_OpGroupSharding : OpDocGroup {
 }
 
 /// An op that exchanges data with other ranks.
-class LLM_ExchangeOp<string mnemonic, list<Trait> traits = []> : LLM_Op<mnemonic,
+class LLM_ExchangeOp<string mnemonic, list<Trait> traits = []> : LLM_StepOp<mnemonic,
     !listconcat(traits, [
         MemoryEffects<[MemRead<LLM_CollectiveResource>, MemWrite<LLM_CollectiveResource>]>])>;
 
 let opDocGroup = LLM_OpGroupSharding in {
 
-def LLM_ShardedLinearOp : LLM_Op<"sharded_linear", [
+def LLM_ShardedLinearOp : LLM_StepOp<"sharded_linear", [
     DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "Multiply by a weight matrix that is split over ranks";
@@ -91,10 +91,12 @@ def LLM_AllReduceOp : LLM_ExchangeOp<"all_reduce", [AllTypesMatch<["input", "out
   let hasFolder = 1;
 }
 
-def LLM_AllGatherOp : LLM_ExchangeOp<"all_gather"> {
+def LLM_AllGatherOp : LLM_ExchangeOp<"all_gather", [
+    DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "Put the shards of all ranks together";
   let description = [{
-    The result is the inputs of ranks 0 to `shards` - 1, one after another along `dim`.
+    The result is the inputs of ranks 0 to `shards` - 1, one after another along `dim`. What
+    `llm.reduce_scatter` left of a sum is put together as `llm.all_reduce`.
 
     ```mlir
     func.func @f(%x: tensor<?x144xf32>, %context: !llm.step_context) -> tensor<?x576xf32> {
@@ -112,9 +114,11 @@ def LLM_AllGatherOp : LLM_ExchangeOp<"all_gather"> {
   }];
   let hasVerifier = 1;
   let hasFolder = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
-def LLM_ReduceScatterOp : LLM_ExchangeOp<"reduce_scatter"> {
+def LLM_ReduceScatterOp : LLM_ExchangeOp<"reduce_scatter", [
+    DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "Add up a tensor over all ranks and keep one shard of the sum";
   let description = [{
     Rank r gets part r of `shards` equal parts of the sum along `dim`.
@@ -163,7 +167,7 @@ def LLM_RecvOp : LLM_ExchangeOp<"recv"> {
 
     ```mlir
     func.func @f(%tokens: index, %context: !llm.step_context) -> tensor<?x576xf32> {
-      %x = llm.recv %context [%tokens] from(0) : tensor<?x576xf32>
+      %x = llm.recv %context[%tokens] from(0) : tensor<?x576xf32>
       return %x : tensor<?x576xf32>
     }
     ```

@@ -15,7 +15,7 @@ def LLM_OpGroupSpeculation : OpDocGroup {
 }
 
 /// An op that takes a cache and something about some of its sequences, and gives the next cache.
-class LLM_SequencesOp<string mnemonic, list<Trait> traits = []> : LLM_Op<mnemonic,
+class LLM_SequencesOp<string mnemonic, list<Trait> traits = []> : LLM_CacheOp<mnemonic,
     !listconcat(traits, [
         AllTypesMatch<["cache", "new_cache"]>, // (SPEC-1)
         DeclareOpInterfaceMethods<LLM_CacheConsumerOpInterface>])> {
@@ -39,15 +39,15 @@ def LLM_ForkOp : LLM_SequencesOp<"fork"> {
     ```
   }];
   let arguments = (ins
-    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache, LLM_WritesCache]>:$cache, LLM_Indices:$parents,
-    LLM_Indices:$children);
+    LLM_PagedKVCache:$cache, LLM_AnyIndices:$parents,
+    LLM_AnyIndices:$children);
   let assemblyFormat = [{
     $cache `,` $parents `,` $children attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
 }
 
-def LLM_VerifyOp : LLM_Op<"verify", [Pure, AttrSizedOperandSegments]> {
+def LLM_VerifyOp : LLM_StepOp<"verify", [Pure, AttrSizedOperandSegments]> {
   let summary = "Decide which drafted tokens to keep";
   let description = [{
     `draft_tokens` are the tokens of a step, packed one sequence after another: of sequence s the
@@ -106,8 +106,8 @@ def LLM_CommitOp : LLM_SequencesOp<"commit"> {
     ```
   }];
   let arguments = (ins
-    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache, LLM_WritesCache]>:$cache, LLM_Indices:$seq_ids,
-    LLM_Indices:$drafted, LLM_Indices:$accepted, Optional<LLM_IndexTable>:$path);
+    LLM_PagedKVCache:$cache, LLM_AnyIndices:$seq_ids,
+    LLM_AnyIndices:$drafted, LLM_AnyIndices:$accepted, Optional<LLM_AnyIndexTable>:$path);
   let assemblyFormat = [{
     $cache `,` $seq_ids `,` $drafted `,` $accepted (`path` `(` $path^ `)`)? attr-dict `:`
     functional-type(operands, results)
@@ -137,8 +137,8 @@ def LLM_RollbackOp : LLM_SequencesOp<"rollback"> {
     ```
   }];
   let arguments = (ins
-    Arg<LLM_PagedKVCache, "", [LLM_ReadsCache, LLM_WritesCache]>:$cache, LLM_Indices:$seq_ids,
-    LLM_Indices:$lengths);
+    LLM_PagedKVCache:$cache, LLM_AnyIndices:$seq_ids,
+    LLM_AnyIndices:$lengths);
   let assemblyFormat = [{
     $cache `,` $seq_ids `,` $lengths attr-dict `:` functional-type(operands, results)
   }];

@@ -130,7 +130,7 @@ def LLM_LinearOp : LLM_WeightUserOp<"linear"> {
   let hasVerifier = 1;
 }
 
-def LLM_RopeOp : LLM_Op<"rope", [
+def LLM_RopeOp : LLM_StepOp<"rope", [
     Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>,
     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "Rotate queries and keys by their positions";
@@ -169,9 +169,10 @@ def LLM_RopeOp : LLM_Op<"rope", [
                    "::mlir::FlatSymbolRefAttr":$frequency_factors)>
   ];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
-def LLM_SwiGLUOp : LLM_Op<"swiglu", [Pure, SameOperandsAndResultType]> {
+def LLM_SwiGLUOp : LLM_StepOp<"swiglu", [Pure, SameOperandsAndResultType]> {
   let summary = "Gate one tensor by another: silu(gate) * up";
   let description = [{
     silu(x) = x / (1 + exp(-x)).
@@ -188,7 +189,7 @@ def LLM_SwiGLUOp : LLM_Op<"swiglu", [Pure, SameOperandsAndResultType]> {
   let assemblyFormat = "$gate `,` $up attr-dict `:` type($output)";
 }
 
-def LLM_GeGLUOp : LLM_Op<"geglu", [Pure, SameOperandsAndResultType]> {
+def LLM_GeGLUOp : LLM_StepOp<"geglu", [Pure, SameOperandsAndResultType]> {
   let summary = "Gate one tensor by another: gelu(gate) * up";
   let description = [{
     `approximation` says how GELU is computed; `tanh` is the default.
@@ -285,7 +286,8 @@ def LLM_LogitsOp : LLM_WeightUserOp<"logits"> {
   let hasVerifier = 1;
 }
 
-def LLM_SampleOp : LLM_Op<"sample", [Pure]> {
+def LLM_SampleOp : LLM_StepOp<"sample", [
+    Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "Choose a token for each row of scores";
   let description = [{
     Without `uniforms`, the token with the highest score, ties to the lower id. With `uniforms`, a

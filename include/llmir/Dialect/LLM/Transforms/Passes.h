@@ -11,6 +11,10 @@ namespace mlir::llm {
 
 /// The type in which matrix ops multiply their activations.
 enum class ActivationType { F32, BF16, I8 };
+/// The codes to which float weights are rounded.
+enum class WeightStorage { I8, I4 };
+/// Whether groups of 4-bit codes have a minimum beside the scale: `Best` looks at the weights.
+enum class WeightSymmetry { Symmetric, Asymmetric, Best };
 
 #define GEN_PASS_DECL
 #include "llmir/Dialect/LLM/Transforms/Passes.h.inc"

@@ -140,6 +140,36 @@ def LowerShardedLinearPass : Pass<"llm-lower-sharded-linear", "::mlir::ModuleOp"
   let dependentDialects = ["::mlir::arith::ArithDialect"];
 }
 
+def ReportCostsPass : Pass<"llm-report-costs"> {
+  let summary = "Remark on what each op costs: bytes and arithmetic";
+  let description = [{
+    Emits a remark at each op of the dialect that has a cost: bytes read and written, operations, and
+    bytes exchanged with other ranks, as sums over the step's T tokens, S sequences, R rows of logits,
+    C tokens of all contexts, and P pairs of a token and one of its context (CostOpInterface). The
+    pass changes nothing.
+
+    ```mlir
+    llm.weight @w : tensor<32x64xf32>
+    func.func @f(%x: tensor<?x64xf32>) -> tensor<?x32xf32> {
+      // reads 8192 + 256 T bytes, writes 128 T bytes, computes 4096 T flops
+      %y = llm.linear %x, @w : (tensor<?x64xf32>) -> tensor<?x32xf32>
+      return %y : tensor<?x32xf32>
+    }
+    ```
+    With sizes, a remark on the root of the pass gives the sums of all ops for a step of so many
+    tokens of so many sequences, each with a context of the same length:
+    `--llm-report-costs="sequences=8 tokens=8 context=4096"`.
+
+    Counts `ops-with-costs`.
+  }];
+  let options = [
+    Option<"sequences", "sequences", "int64_t", "0", "Sequences of the step to sum up for">,
+    Option<"tokens", "tokens", "int64_t", "0", "New tokens of all sequences; as many for each">,
+    Option<"context", "context", "int64_t", "0",
+           "Tokens of each sequence's context, the new ones included">
+  ];
+}
+
 def FuseProjectionsPass : Pass<"llm-fuse-projections", "::mlir::ModuleOp"> {
   let summary = "Fuse the projections that read the same activations";
   let description = [{
@@ -237,6 +267,151 @@ def FoldResidualsPass : Pass<"llm-fold-residuals"> {
     }
     ```
   }];
+}
+
+def RaiseAttentionPass : Pass<"llm-raise-attention"> {
+  let summary = "Turn attention written as products and a softmax into `llm.attention`";
+  let description = [{
+    Recognises a product of queries and keys, a softmax along the keys and a product with values,
+    however they are cut into ops: named linalg contractions or `linalg.generic`, `linalg.softmax` or
+    the chain of maximum, difference, exponential, sum and quotient (or product with the inverse),
+    with broadcasts, transpositions and reshapes between them. Between the products may be, from the
+    outside inwards, an additive or selecting mask, a soft cap (`c * tanh(s / c)`) and a scale, which
+    may also be on the queries or keys. Masks that compare indices become `causal` and `window`.
+    Query heads that share keys and values, because these are broadcast or because the product has
+    another dimension of rows, become a group.
+
+    Conversions to other float types between the products are dropped: `llm.attention` computes
+    scores and softmax in f32. A row of which every key is masked, for which the code gave NaN, or the
+    mean of all values under a finite mask, becomes zero.
+
+    Left alone: anything else between the products, a scale outside a mask or a soft cap,
+    probabilities that something else reads, products whose sum does not start at zero, operands of
+    different types, and index masks of sizes that are not known.
+
+    Counts `attentions-raised`.
+
+    Before:
+    ```mlir
+    func.func @f(%q: tensor<4x7x64xf32>, %k: tensor<4x9x64xf32>, %v: tensor<4x9x64xf32>,
+                 %scale: f32) -> tensor<4x7x64xf32> {
+      %zero = arith.constant 0.0 : f32
+      %eighth = arith.constant dense<0.125> : tensor<4x7x9xf32>
+      %0 = tensor.empty() : tensor<4x7x9xf32>
+      %1 = linalg.fill ins(%zero : f32) outs(%0 : tensor<4x7x9xf32>) -> tensor<4x7x9xf32>
+      %2 = linalg.batch_matmul
+          indexing_maps = [affine_map<(b, m, n, k) -> (b, m, k)>,
+                           affine_map<(b, m, n, k) -> (b, n, k)>,
+                           affine_map<(b, m, n, k) -> (b, m, n)>]
+          ins(%q, %k : tensor<4x7x64xf32>, tensor<4x9x64xf32>)
+          outs(%1 : tensor<4x7x9xf32>) -> tensor<4x7x9xf32>
+      %3 = arith.mulf %2, %eighth : tensor<4x7x9xf32>
+      %4 = linalg.softmax dimension(2) ins(%3 : tensor<4x7x9xf32>) outs(%0 : tensor<4x7x9xf32>)
+          -> tensor<4x7x9xf32>
+      %5 = tensor.empty() : tensor<4x7x64xf32>
+      %6 = linalg.fill ins(%zero : f32) outs(%5 : tensor<4x7x64xf32>) -> tensor<4x7x64xf32>
+      %7 = linalg.batch_matmul ins(%4, %v : tensor<4x7x9xf32>, tensor<4x9x64xf32>)
+          outs(%6 : tensor<4x7x64xf32>) -> tensor<4x7x64xf32>
+      return %7 : tensor<4x7x64xf32>
+    }
+    ```
+    After:
+    ```mlir
+    func.func @f(%q: tensor<4x7x64xf32>, %k: tensor<4x9x64xf32>, %v: tensor<4x9x64xf32>,
+                 %scale: f32) -> tensor<4x7x64xf32> {
+      %0 = tensor.expand_shape %q [[0], [1], [2, 3]] output_shape [4, 7, 1, 64]
+          : tensor<4x7x64xf32> into tensor<4x7x1x64xf32>
+      %1 = tensor.expand_shape %k [[0], [1], [2, 3]] output_shape [4, 9, 1, 64]
+          : tensor<4x9x64xf32> into tensor<4x9x1x64xf32>
+      %2 = tensor.expand_shape %v [[0], [1], [2, 3]] output_shape [4, 9, 1, 64]
+          : tensor<4x9x64xf32> into tensor<4x9x1x64xf32>
+      %3 = llm.attention %0, %1, %2 {num_heads = 1 : i32, scale = 1.250000e-01 : f32}
+          : (tensor<4x7x1x64xf32>, tensor<4x9x1x64xf32>, tensor<4x9x1x64xf32>)
+          -> tensor<4x7x1x64xf32>
+      %4 = tensor.collapse_shape %3 [[0], [1], [2, 3]]
+          : tensor<4x7x1x64xf32> into tensor<4x7x64xf32>
+      return %4 : tensor<4x7x64xf32>
+    }
+    ```
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::llm::LLMDialect",
+    "::mlir::tensor::TensorDialect"
+  ];
+}
+
+def QuantizeWeightsPass : Pass<"llm-quantize-weights", "::mlir::ModuleOp"> {
+  let summary = "Give float weights the types of integer codes";
+  let description = [{
+    Matrices of f32, f16 and bf16 become `!llm.quantized_tensor`s in groups along their columns, with
+    f16 scales. The pass decides types alone: the checkpoint's tensors keep theirs, and the packer
+    rounds their rows when it writes the weights section. The logical element type of the new type is
+    the old element type. Runs before `llm-fuse-projections`.
+
+    8-bit codes are symmetric. 4-bit codes are symmetric or have a minimum, all of them alike so that
+    projections can be fused and layers share their code. The weights that `llm.embedding` and
+    `llm.logits` read are sensitive and have a type of their own.
+
+    With a checkpoint, the rounding is tried on some rows: of the two forms of 4-bit codes the one
+    with minima, which takes a ninth more bytes, is chosen where it reduces the squared error by a
+    quarter, and errors are counted.
+
+    Left alone: vectors, weights that are quantised already, weights whose columns are not whole
+    groups, and those that the option `keep` names.
+
+    Counts `weights-quantized`, `weights-kept`, `bytes-before`, `bytes-after`, and with a checkpoint
+    `rms-error-ppm` and `largest-error-ppm`, in millionths of the weights' root mean square.
+
+    Before:
+    ```mlir
+    llm.weight @w : tensor<32x64xbf16>
+    func.func @f(%x: tensor<?x64xf32>) -> tensor<?x32xf32> {
+      %y = llm.linear %x, @w : (tensor<?x64xf32>) -> tensor<?x32xf32>
+      return %y : tensor<?x32xf32>
+    }
+    ```
+    After, with `storage=i8`:
+    ```mlir
+    llm.weight @w : !llm.quantized_tensor<i8, [32, 64], true, true, 1, 32, 8, element = bf16,
+                                          scale = f16>
+    func.func @f(%x: tensor<?x64xf32>) -> tensor<?x32xf32> {
+      %y = llm.linear %x, @w : (tensor<?x64xf32>) -> tensor<?x32xf32>
+      return %y : tensor<?x32xf32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"storage", "storage", "::mlir::llm::WeightStorage",
+           /*default=*/"::mlir::llm::WeightStorage::I8", "The codes of matrices.",
+           [{::llvm::cl::values(
+               clEnumValN(::mlir::llm::WeightStorage::I8, "i8", "8 bits"),
+               clEnumValN(::mlir::llm::WeightStorage::I4, "i4", "4 bits"))}]>,
+    Option<"headStorage", "head-storage", "::mlir::llm::WeightStorage",
+           /*default=*/"::mlir::llm::WeightStorage::I8",
+           "The codes of weights that embeddings and logits read.",
+           [{::llvm::cl::values(
+               clEnumValN(::mlir::llm::WeightStorage::I8, "i8", "8 bits"),
+               clEnumValN(::mlir::llm::WeightStorage::I4, "i4", "4 bits"))}]>,
+    Option<"symmetry", "symmetry", "::mlir::llm::WeightSymmetry",
+           /*default=*/"::mlir::llm::WeightSymmetry::Best",
+           "Whether groups of 4-bit codes have minima.",
+           [{::llvm::cl::values(
+               clEnumValN(::mlir::llm::WeightSymmetry::Symmetric, "symmetric", "a scale alone"),
+               clEnumValN(::mlir::llm::WeightSymmetry::Asymmetric, "asymmetric",
+                          "a scale and a minimum"),
+               clEnumValN(::mlir::llm::WeightSymmetry::Best, "best",
+                          "what the checkpoint's weights ask for; asymmetric without one"))}]>,
+    Option<"groupSize", "group-size", "int64_t", /*default=*/"32",
+           "Elements that share a scale: 32, 64 or 128.">,
+    ListOption<"keep", "keep", "std::string",
+           "Patterns (with `*`) of names of weights that keep their type.">,
+    Option<"checkpoint", "checkpoint", "std::string", /*default=*/"",
+           "The GGUF file of the weights, from which errors are estimated.">,
+    Option<"sampleRows", "sample-rows", "int64_t", /*default=*/"64",
+           "Rows of each tensor that errors are estimated on; 0: all.">,
+    Option<"verbose", "verbose", "bool", /*default=*/"false",
+           "Emit a remark on each weight: what became of it and why.">
+  ];
 }
 
 def QuantizeActivationsPass : Pass<"llm-quantize-activations", "::mlir::ModuleOp"> {

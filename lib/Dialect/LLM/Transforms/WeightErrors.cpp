@@ -21,7 +21,13 @@ struct Scratch {
 };
 } // namespace
 
-/// The tensor `name`, if it is a matrix of floats with the weight's columns.
+/// The columns of the weight's sources in the checkpoint: of all shards, if it is one.
+static int64_t sourceColumns(WeightOp weight) {
+  std::optional<WeightShardAttr> shard = weight.getShard();
+  return weight.getCols() * (shard && shard->getDim() == 1 ? shard->getShards() : 1);
+}
+
+/// The tensor `name`, if it is a matrix of floats with the columns of the weight's sources.
 static FailureOr<const GGUFTensor *> findMatrix(WeightOp weight, const GGUFFile &file,
                                                 StringRef name) {
   const GGUFTensor *tensor = file.findTensor(std::string_view(name.data(), name.size()));
@@ -30,8 +36,9 @@ static FailureOr<const GGUFTensor *> findMatrix(WeightOp weight, const GGUFFile 
   if (!::llmir::isFloatingPointGGUFType(tensor->type))
     return weight.emitOpError("expected tensor '")
            << name << "' to be f32, f16 or bf16, but got " << ::llmir::describe(tensor->type).name;
-  if (tensor->shape.size() != 2 || tensor->numColumns() != weight.getCols())
-    return weight.emitOpError("expected tensor '") << name << "' to have " << weight.getCols()
+  if (int64_t columns = sourceColumns(weight);
+      tensor->shape.size() != 2 || tensor->numColumns() != columns)
+    return weight.emitOpError("expected tensor '") << name << "' to have " << columns
                                                    << " columns, but got " << tensor->numColumns();
   return tensor;
 }

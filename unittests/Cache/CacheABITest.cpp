@@ -48,6 +48,42 @@ TEST(CacheABITest, RefusesAnotherLayout) {
             "llmir_rt_cache_base: expected a cache with 'key_head_dim' 3, but it has 2");
 }
 
+// A sliding window that the code was compiled for and the cache does not have, or has otherwise,
+// and the blocks that such a window would have changed.
+TEST(CacheABITest, VLLM47648_RefusesAnotherSlidingWindow) {
+  CacheParameters windowed;
+  windowed.numLayers = windowed.numKVHeads = 1;
+  windowed.keyHeadDim = windowed.valueHeadDim = 2;
+  windowed.blockSize = 4;
+  windowed.maxSeqLen = 16;
+  windowed.window = 8;
+  windowed.numSinks = 2;
+  const CacheParameters full = [&] {
+    CacheParameters parameters = windowed;
+    parameters.window = parameters.numSinks = 0;
+    return parameters;
+  }();
+  llmir_cache_layout compiled = *makeCacheLayout(windowed);
+  PagedKVCache same(windowed, 2), unlimited(full, 2);
+  EXPECT_EQ(llmir_rt_cache_base(same.handle(), &compiled), same.base());
+  EXPECT_EQ(llmir_rt_cache_base(unlimited.handle(), &compiled), nullptr);
+  EXPECT_EQ(unlimited.status().message(),
+            "llmir_rt_cache_base: expected a cache with 'window' 8, but it has 0");
+  // What was refused once stays refused.
+  int32_t id = 1, slot = -7, block = -7;
+  EXPECT_NE(llmir_rt_cache_append(unlimited.handle(), &id, 1, 1, &slot, &block), 0);
+  EXPECT_EQ(slot, -1);
+  for (int32_t llmir_cache_layout::*field :
+       {&llmir_cache_layout::window, &llmir_cache_layout::num_sinks,
+        &llmir_cache_layout::block_size}) {
+    PagedKVCache cache(windowed, 2);
+    llmir_cache_layout other = compiled;
+    other.*field += 1;
+    EXPECT_EQ(llmir_rt_cache_base(cache.handle(), &other), nullptr);
+    EXPECT_FALSE(cache.status().isOk());
+  }
+}
+
 TEST(CacheABITest, RefusesUnknownSequencesAndNullHandles) {
   PagedKVCache cache(1, 1, 2, 4, 16, ElementType::F16, 2);
   int32_t id = 1, number = 5;

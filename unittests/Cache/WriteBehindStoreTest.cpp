@@ -1,4 +1,7 @@
-// WriteBehindStore: pages are read back before, while and after they are written.
+// WriteBehindStore: pages are read back before, while and after they are written, alone and under a
+// prefix tree.
+
+#include "PrefixTreeFixture.h"
 
 #include "llmir/Cache/WriteBehindStore.h"
 
@@ -121,4 +124,54 @@ TEST(WriteBehindStoreTest, ReturnsTheNewestPageInARandomRun) {
       ASSERT_EQ(found, pageOf(newest[page]));
     }
   }
+}
+
+namespace {
+
+/// A disk that writes nothing until it is let.
+class SlowStore : public MemoryStore {
+public:
+  using MemoryStore::MemoryStore;
+  Status write(int64_t page, const PrefixKey &key, std::span<const uint8_t> bytes) override {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [this] { return mayWrite; });
+    return MemoryStore::write(page, key, bytes);
+  }
+  void let() {
+    std::lock_guard lock(mutex);
+    mayWrite = true;
+    changed.notify_all();
+  }
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool mayWrite = false;
+};
+
+class WriteBehindTreeTest : public PrefixTreeTest {};
+
+} // namespace
+
+// A page on its way to another tier is not overwritten before the copy is read.
+TEST_F(WriteBehindTreeTest, TensorRTLLM8813_8830_PagesUnderWayKeepTheirContent) {
+  PagedKVCache like(1, 1, 1, blockSize, 256, ElementType::F32, 1);
+  auto slow = std::make_unique<SlowStore>(static_cast<size_t>(like.layout().block_stride), 16);
+  SlowStore &disk = *slow;
+  auto behind = std::make_unique<WriteBehindStore>(std::move(slow), 8);
+  WriteBehindStore &queue = *behind;
+  PrefixTreeOptions options;
+  options.store = std::move(behind);
+  make(8, std::move(options));
+  serve(range(0, 16));
+  EXPECT_EQ(tree->evict(4), 4);
+  // The blocks are another's at once, while the disk has written nothing.
+  ASSERT_TRUE(append(1, range(500, 32)).isOk());
+  expectReads(1, range(500, 32));
+  ASSERT_TRUE(cache->freeSequence(SequenceId{1}).isOk());
+  EXPECT_EQ(serve(range(0, 17)), 16);
+  disk.let();
+  ASSERT_TRUE(queue.flush().isOk());
+  tree->evict(8);
+  ASSERT_TRUE(append(1, range(600, 32)).isOk());
+  ASSERT_TRUE(cache->freeSequence(SequenceId{1}).isOk());
+  EXPECT_EQ(serve(range(0, 17)), 16);
 }

@@ -8,7 +8,7 @@
 // Table of angles, embedding, three layers of 12 calls, gather with norm, logits.
 // STATISTICS-DAG: llm-form-parallel-step: 40 calls
 // STATISTICS-DAG: llm-form-parallel-step: 1 layer-loops
-// STATISTICS-DAG: llm-form-parallel-step: 15 tile-functions
+// STATISTICS-DAG: llm-form-parallel-step: 17 tile-functions
 
 // Workspace: nothing that does not grow with the batch, bytes of a token, a row and a worker.
 // CHECK: module attributes {llm.bytes_per_token = {{[1-9][0-9]*}} : i64

@@ -3,10 +3,12 @@
 #include "Compilation.h"
 #include "llmir/ABI.h"
 #include "llmir/Compiler/Fingerprint.h"
+#include "llmir/Conversion/LLMToCPU/CPUTarget.h"
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
 #include "mlir/Dialect/Func/Extensions/InlinerExtension.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -83,10 +85,20 @@ Status Compilation::checkOptions() {
     return ::llmir::invalidArgument("expected a rank below the size of its world, but got rank " +
                                     std::to_string(options.rank) + " of " +
                                     std::to_string(options.worldSize));
-  StatusOr<TargetDescription> parsed = TargetDescription::parse(options.triple, options.features);
+  bool isHost = options.processor.empty() && options.features.empty();
+  StatusOr<TargetDescription> parsed = TargetDescription::parse(
+      options.triple, isHost ? "native" : options.features, options.processor);
   if (!parsed)
     return parsed.status();
   target = *parsed;
+  if (const CPULevel *level = findCPULevel(options.emulatedFeatures))
+    emulatedFeatures.assign(level->features.begin(), level->features.end());
+  else {
+    parsed = TargetDescription::parse(target.triple, options.emulatedFeatures);
+    if (!parsed)
+      return parsed.status().withContext("--emulate-features");
+    emulatedFeatures = parsed->withImplied();
+  }
   if (!writesFile())
     return Status::ok();
   StatusOr<AtomicFile> probe = AtomicFile::create(options.outputPath);
@@ -115,6 +127,7 @@ void Compilation::startFingerprint() {
       std::to_string(options.rank) + " of " + std::to_string(options.worldSize),
       target.triple,
       target.codegenFeatures(),
+      "emulating " + llvm::join(emulatedFeatures, ","),
   };
   fingerprint = std::async(std::launch::async, [this, settings = std::move(settings)] {
     return computeFingerprint(*file, settings);
@@ -162,7 +175,8 @@ Status Compilation::runPhase(Phase phase) {
   CompileReport::Timer timer(result.report, name);
   PipelineOptions pipeline;
   pipeline.activations = options.activations;
-  pipeline.features = target.features;
+  pipeline.features = target.withImplied();
+  pipeline.emulatedFeatures = emulatedFeatures;
   pipeline.worldSize = options.worldSize;
   pipeline.rank = options.rank;
   pipeline.weights = options.weights;

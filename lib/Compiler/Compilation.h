@@ -53,6 +53,7 @@ private:
   MLIRContext context;
   DiagnosticCollector diagnostics;
   TargetDescription target;
+  std::vector<std::string> emulatedFeatures;
   std::optional<::llmir::GGUFFile> file;
   OwningOpRef<ModuleOp> module;
   std::optional<WeightPacker> weights;

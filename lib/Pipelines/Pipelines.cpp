@@ -81,9 +81,11 @@ static void addOptimizePasses(OpPassManager &manager, const PipelineOptions &opt
 static void addKernelPasses(OpPassManager &manager, const PipelineOptions &options) {
   FormParallelStepPassOptions step;
   step.features.assign(options.features.begin(), options.features.end());
+  step.emulate.assign(options.emulatedFeatures.begin(), options.emulatedFeatures.end());
   manager.addPass(createFormParallelStepPass(step));
   ConvertLLMToCPUPassOptions functions;
   functions.features.assign(options.features.begin(), options.features.end());
+  functions.emulate.assign(options.emulatedFeatures.begin(), options.emulatedFeatures.end());
   manager.addPass(createConvertLLMToCPUPass(functions));
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
@@ -133,6 +135,9 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
   ListOption<std::string> features{
       *this, "features",
       llvm::cl::desc("LLVM names of the features that the code may use (default: the host's)")};
+  ListOption<std::string> emulate{
+      *this, "emulate",
+      llvm::cl::desc("Features whose schedules are used, with arithmetic for their instructions")};
   Option<int> optimizationLevel{*this, "opt-level",
                                 llvm::cl::desc("0: only what correctness needs; 1 and up: all"),
                                 llvm::cl::init(2)};
@@ -150,6 +155,7 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
     options.rank = rank;
     options.activations = activations;
     options.features.assign(features.begin(), features.end());
+    options.emulatedFeatures.assign(emulate.begin(), emulate.end());
     return options;
   }
 };

@@ -185,7 +185,7 @@ def test_missing_feature_is_named(tools, folder):
         pytest.skip("this processor has every feature that the test could ask for")
     feature = lacking[0]
     model = folder / "out" / "model.llmir"
-    features = f"--mcpu-features=avx2,fma,f16c,{feature}"
+    features = f"--features=avx2,fma,f16c,{feature}"
     tools.compile(folder / "good.gguf", model, features)
     error = tools.fail("llmir", "run", model, "--tokens", "5", "-n", 1)
     assert feature in error

@@ -50,7 +50,7 @@ def assert_same_bytes(result, alone):
 
 def test_batch_chunks_and_threads(tools, model, alone):
     for threads in (1, 2):
-        for chunk in (1, 7, 64, 512):
+        for chunk in (1, 2, 3, 7, 64, 512):
             options = ["--threads", threads, "--chunk", chunk, "--shuffle-blocks", chunk]
             together = tools.run_tokens(
                 model, make_prompts(), count=GENERATED, logits=True, options=options

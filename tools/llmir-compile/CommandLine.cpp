@@ -1,6 +1,7 @@
 // Declares the options with CLI11 and fills CompileOptions from them.
 
 #include "CommandLine.h"
+#include "llmir/Conversion/LLMToCPU/CPUTarget.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include <CLI/CLI.hpp>
@@ -20,7 +21,8 @@ static constexpr const char *kExamples = R"(Examples:
                                                   the reference arithmetic, slower
   llmir-compile bf16.gguf --quantize=int4         float weights as 4-bit codes; says what it cost
   llmir-compile model.gguf --compile-to=optimize  the fused `llm` IR, as text
-  llmir-compile model.gguf --emit=asm --mcpu-features=avx2,fma,f16c -o step.s
+  llmir-compile model.gguf --mcpu=znver5          for another machine than this one
+  llmir-compile model.gguf --emit=asm --features=avx2,fma,f16c -o step.s
                                                   the assembly for a host with just these units
 
 Phases: input (checked), shard (this rank's part), optimize (fused, typed, laid out), kernel (tile
@@ -142,10 +144,20 @@ static void declareOptions(CLI::App &app, CommandLine &line, Choices &choices) {
   app.add_option("--rank", compile.rank, "The rank to compile, from 0")
       ->check(CLI::Range(int64_t(0), int64_t(1023)))
       ->capture_default_str();
-  app.add_option("--mcpu-features", compile.features,
-                 "LLVM feature names that the code may use, separated by commas; native: this "
-                 "host's")
-      ->capture_default_str();
+  app.add_option("--triple", compile.triple, "LLVM target triple (default: this host's)");
+  app.add_option("--mcpu", compile.processor,
+                 "The processor to compile for, by LLVM's name (znver5, sapphirerapids, ...); "
+                 "native: this host, which is the default");
+  app.add_option("--features,--mcpu-features", compile.features,
+                 "LLVM feature names that the code may use, separated by commas: beyond those of "
+                 "--mcpu or, without one, beyond the triple's base");
+  std::string levels;
+  for (const CPULevel &level : cpuLevels())
+    levels += (levels.empty() ? "" : ", ") + level.name.str();
+  app.add_option("--emulate-features", compile.emulatedFeatures,
+                 "Use the schedules of a level (" + levels +
+                     ") or of features, with plain arithmetic for the instructions that the target "
+                     "lacks: the same results, slowly; for tests");
   app.add_option("--threads", compile.numThreads, "Threads for code generation and packing")
       ->check(CLI::Range(1u, 256u))
       ->capture_default_str();

@@ -43,3 +43,23 @@ TEST(TargetDescriptionTest, HostFeaturesAreKnownToTheCodeGenerator) {
   EXPECT_EQ(again->features, host.features);
   EXPECT_EQ(again->triple, host.triple);
 }
+
+TEST(TargetDescriptionTest, ProcessorsStandForTheirFeatures) {
+  auto tiles = TargetDescription::forProcessor(kTriple, "sapphirerapids");
+  ASSERT_TRUE(tiles.isOk()) << tiles.status().message();
+  EXPECT_THAT(tiles->features, testing::IsSupersetOf({"amx-int8", "avx512vnni", "avx2"}));
+  auto more = TargetDescription::parse(kTriple, "avxvnni", "haswell");
+  ASSERT_TRUE(more.isOk()) << more.status().message();
+  EXPECT_THAT(more->features, testing::IsSupersetOf({"avx2", "avxvnni", "fma"}));
+  EXPECT_FALSE(more->has("avx512f"));
+  EXPECT_EQ(TargetDescription::forProcessor(kTriple, "warp9").status().message(),
+            "unknown processor 'warp9' for the triple 'x86_64-unknown-linux-gnu'");
+}
+
+TEST(TargetDescriptionTest, ListsWhatFeaturesImply) {
+  auto target = TargetDescription::parse(kTriple, "avx512vnni");
+  ASSERT_TRUE(target.isOk()) << target.status().message();
+  EXPECT_THAT(target->withImplied(),
+              testing::IsSupersetOf({"avx2", "avx512f", "avx512vnni", "f16c", "fma"}));
+  EXPECT_THAT(target->features, ElementsAre("avx512vnni"));
+}

@@ -51,9 +51,14 @@ struct CompileOptions {
   /// The number of ranks among which the model is divided, and the one that is compiled.
   int64_t worldSize = 1;
   int64_t rank = 0;
-  /// Triple (empty: the host's) and LLVM feature names (`native`: the host's).
+  /// Triple (empty: the host's), LLVM's name of a processor, and its names of features beyond that
+  /// processor (`native`: the host's). Neither: the host.
   std::string triple;
-  std::string features = "native";
+  std::string processor;
+  std::string features;
+  /// Features, or the name of a level (see cpuLevels), whose schedules are used with plain
+  /// arithmetic for the instructions that the target lacks.
+  std::string emulatedFeatures;
   /// Threads for code generation and for packing.
   unsigned numThreads = 2;
   /// MLIR prints the IR after each pass to stderr.

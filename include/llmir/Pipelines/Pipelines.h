@@ -50,6 +50,8 @@ struct PipelineOptions {
   std::optional<WeightQuantization> weights;
   /// LLVM names of the features that the code may use; the host's when empty.
   std::vector<std::string> features;
+  /// Features whose schedules are used although the code may not use their instructions.
+  std::vector<std::string> emulatedFeatures;
   /// The number of ranks among which a step is divided, and the rank that is compiled.
   int64_t worldSize = 1;
   int64_t rank = 0;

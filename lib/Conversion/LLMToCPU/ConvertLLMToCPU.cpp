@@ -313,7 +313,7 @@ public:
       return;
     if (failed(checkOps(functions)))
       return signalPassFailure();
-    FailureOr<CPUTarget> target = targetFromOption(module, features);
+    FailureOr<CPUTarget> target = targetFromOption(module, features, emulate);
     if (failed(target))
       return signalPassFailure();
 

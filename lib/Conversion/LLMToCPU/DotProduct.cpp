@@ -5,6 +5,9 @@
 // lane's group (8 * 15 * 127 * 2 = 30480) fit 16 bits and are widened once. Eight-bit codes move
 // their sign to the activation: 128 * 127 * 2 = 32512 fits as well, but only once.
 // VNNI multiplies unsigned by signed bytes into 32 bits: eight-bit codes are biased by 128.
+//
+// An emulated unit keeps its vectors and their order and multiplies in 32 bits; since nothing
+// saturates (see above), the results are the same.
 
 #include "DotProduct.h"
 
@@ -66,6 +69,24 @@ private:
     return b.intrinsic("llvm.x86.avx2.pmadd.wd", ints, {pairs, b.splatInt(1, words)});
   }
 
+  /// `sums` plus the four products of unsigned and signed bytes in each lane.
+  Value multiplyQuads(Value sums, Value unsignedBytes, Value signedBytes) {
+    if (!target.isEmulated) {
+      StringRef name = target.dotUnit == DotUnit::AVX512VNNI ? "llvm.x86.avx512.vpdpbusd.512"
+                                                             : "llvm.x86.avx512.vpdpbusd.256";
+      return b.intrinsic(name, ints, {sums, unsignedBytes, signedBytes});
+    }
+    Value left = b.bitcast(unsignedBytes, ints), right = b.bitcast(signedBytes, ints);
+    Value top = b.splatInt(24, ints);
+    for (int64_t byte = 0; byte < 4; ++byte) {
+      Value up = b.splatInt(24 - 8 * byte, ints);
+      Value code = arith::ShRUIOp::create(b, arith::ShLIOp::create(b, left, up), top);
+      Value activation = arith::ShRSIOp::create(b, arith::ShLIOp::create(b, right, up), top);
+      sums = b.add(sums, b.mul(code, activation));
+    }
+    return sums;
+  }
+
   SmallVector<Value> emitFourBitAVX2() {
     SmallVector<Value> pairs(dot.tokens);
     for (int64_t vector = 0; vector < 4; ++vector) {
@@ -101,15 +122,12 @@ private:
   }
 
   SmallVector<Value> emitVNNI(bool fourBit) {
-    StringRef name = target.dotUnit == DotUnit::AVX512VNNI ? "llvm.x86.avx512.vpdpbusd.512"
-                                                           : "llvm.x86.avx512.vpdpbusd.256";
     SmallVector<Value> results;
     for (int64_t token = 0; token < dot.tokens; ++token)
       results.push_back(biasTerm(token));
     auto accumulate = [&](Value unsignedCodes, int64_t quad) {
       for (int64_t token = 0; token < dot.tokens; ++token)
-        results[token] =
-            b.intrinsic(name, ints, {results[token], unsignedCodes, dot.activation(token, quad)});
+        results[token] = multiplyQuads(results[token], unsignedCodes, dot.activation(token, quad));
     };
     for (int64_t vector = 0; vector < (fourBit ? 4 : 8); ++vector) {
       Value codes = loadCodes(vector);

@@ -43,7 +43,7 @@ public:
 
 private:
   LogicalResult form(ModuleOp module, func::FuncOp step) {
-    FailureOr<CPUTarget> target = targetFromOption(step, features);
+    FailureOr<CPUTarget> target = targetFromOption(step, features, emulate);
     if (failed(target))
       return failure();
 

@@ -1,4 +1,4 @@
-// The `features` option of the passes that generate kernels.
+// The `features` and `emulate` options of the passes that generate kernels.
 
 #ifndef LLMIR_LIB_CONVERSION_LLMTOCPU_HOSTFEATURES_H
 #define LLMIR_LIB_CONVERSION_LLMTOCPU_HOSTFEATURES_H
@@ -8,9 +8,11 @@
 
 namespace mlir::llm {
 
-/// The target with these features, or with this machine's when there are none; an error on `op`
-/// that names the missing feature.
-FailureOr<CPUTarget> targetFromOption(Operation *op, ArrayRef<std::string> features);
+/// The target with these features, or with this machine's when there are none; units of `emulated`
+/// features that it lacks are replaced by arithmetic. An error on `op` names a missing feature.
+/// Units of `emulated` features are replaced by arithmetic.
+FailureOr<CPUTarget> targetFromOption(Operation *op, ArrayRef<std::string> features,
+                                      ArrayRef<std::string> emulated);
 
 } // namespace mlir::llm
 

@@ -1,9 +1,11 @@
 // Matrix products over packed panels.
 //
-// A tile is a panel of 16 rows (or a gate and an up panel). For one token both halves of a panel
-// are computed together; four tokens share each loaded half. Every output is summed in the same
-// order for any number of tokens: int8 exactly within a group, then group by group by fma; floats
-// in two chains (even and odd k) that are added at the end.
+// A tile is a panel of 16 rows (or a gate and an up panel). Up to two tokens meet all vectors of a
+// panel at once, three and four each vector alone, so that what is loaded serves all of them and
+// the sums stay in registers; more tokens go by fours. Of many tokens, as many as half of a
+// second-level cache holds meet some panels that stay in the first-level one. Every output is
+// summed in the same order for any number of tokens: int8 exactly within a group, then group by
+// group by fma; floats in two chains (even and odd k) that are added at the end.
 
 #include "DotProduct.h"
 #include "Kernels.h"
@@ -51,23 +53,49 @@ public:
   }
 
   void emit() {
-    int64_t panelsPerTile = kernel.epilogue == LinearEpilogue::SwiGLU ? 2 : 1;
-    int64_t halves = kPanelRows / lanes;
-    b.loop(begin, end, 1, [&](Value tile) {
-      Value bytes = b.mul(tile, b.index(panelsPerTile * layout.panelBytes()));
-      Value panel = b.add(weightOffset, bytes);
-      Value fours = b.mul(b.div(tokenCount, b.index(kTokens)), b.index(kTokens));
-      b.loop(b.index(0), fours, kTokens, [&](Value token) {
-        for (int64_t half = 0; half < halves; ++half)
-          emitPart(tile, {panel, half, 1, token, kTokens});
+    int64_t rowBytes = layout.cols * (kernel.kind == ActivationType::I8 ? 1 : 4);
+    int64_t tokensAtOnce = std::max(kMinTokensAtOnce, kTokenBytes / rowBytes / kTokens * kTokens);
+    int64_t tilesAtOnce = std::clamp<int64_t>(kPanelBytes / tileBytes(), 1, 4);
+    b.loop(b.index(0), tokenCount, tokensAtOnce, [&](Value firstToken) {
+      Value lastToken = b.minimum(b.add(firstToken, b.index(tokensAtOnce)), tokenCount);
+      b.loop(begin, end, tilesAtOnce, [&](Value firstTile) {
+        Value lastTile = b.minimum(b.add(firstTile, b.index(tilesAtOnce)), end);
+        emitTiles(firstTile, lastTile, firstToken, lastToken);
       });
-      b.loop(fours, tokenCount, 1,
-             [&](Value token) { emitPart(tile, {panel, 0, halves, token, 1}); });
     });
   }
 
 private:
   static constexpr int64_t kTokens = 4;
+  static constexpr int64_t kMinTokensAtOnce = 32;
+  static constexpr int64_t kTokenBytes = 256 * 1024; ///< Of activations that are kept at hand.
+  static constexpr int64_t kPanelBytes = 16 * 1024;  ///< Of panels that are kept at hand.
+
+  int64_t tileBytes() const {
+    return layout.panelBytes() * (kernel.epilogue == LinearEpilogue::SwiGLU ? 2 : 1);
+  }
+
+  /// Some tiles for some tokens: by fours, then the rest.
+  void emitTiles(Value firstTile, Value lastTile, Value firstToken, Value lastToken) {
+    Value count = b.sub(lastToken, firstToken);
+    Value rest = b.rem(count, b.index(kTokens));
+    Value fours = b.sub(lastToken, rest);
+    b.loop(firstToken, fours, kTokens,
+           [&](Value token) { emitTokens(firstTile, lastTile, token, kTokens); });
+    for (int64_t tokens = 1; tokens < kTokens; ++tokens)
+      b.ifThen(b.compare(arith::CmpIPredicate::eq, rest, b.index(tokens)),
+               [&] { emitTokens(firstTile, lastTile, fours, tokens); });
+  }
+
+  void emitTokens(Value firstTile, Value lastTile, Value token, int64_t tokens) {
+    int64_t vectors = kPanelRows / lanes;
+    int64_t atOnce = tokens <= 2 ? vectors : 1;
+    b.loop(firstTile, lastTile, 1, [&](Value tile) {
+      Value panel = b.add(weightOffset, b.mul(tile, b.index(tileBytes())));
+      for (int64_t vector = 0; vector < vectors; vector += atOnce)
+        emitPart(tile, {panel, vector, atOnce, token, tokens});
+    });
+  }
 
   Value at(Value offset, int64_t bytes) {
     return bytes == 0 ? offset : b.add(offset, b.index(bytes));

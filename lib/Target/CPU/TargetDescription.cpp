@@ -74,9 +74,47 @@ static ::llmir::Status checkFeatureNames(llvm::StringRef triple,
   return ::llmir::Status::ok();
 }
 
-StatusOr<TargetDescription> TargetDescription::parse(llvm::StringRef triple, llvm::StringRef list) {
+/// What LLVM's tables say of a processor of `triple`; null: no such target.
+static std::unique_ptr<llvm::MCSubtargetInfo>
+createSubtarget(llvm::StringRef triple, llvm::StringRef processor, llvm::StringRef features) {
+  initializeCodeGeneration();
+  llvm::Triple parsed(triple);
+  std::string error;
+  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(parsed, error);
+  return std::unique_ptr<llvm::MCSubtargetInfo>(
+      target ? target->createMCSubtargetInfo(parsed, processor, features) : nullptr);
+}
+
+StatusOr<TargetDescription> TargetDescription::forProcessor(llvm::StringRef triple,
+                                                            llvm::StringRef processor) {
+  if (processor == "native")
+    return parse(triple, "native");
   TargetDescription target;
   target.triple = triple.empty() ? llvm::sys::getDefaultTargetTriple() : triple.str();
+  LLMIR_RETURN_IF_ERROR(checkFeatureNames(target.triple, {}));
+  // Asked of a subtarget without a processor: LLVM prints a warning when an unknown one is made.
+  std::unique_ptr<llvm::MCSubtargetInfo> names = createSubtarget(target.triple, "", "");
+  if (!names || !names->isCPUStringValid(processor))
+    return ::llmir::invalidArgument("unknown processor '" + processor.str() + "' for the triple '" +
+                                    target.triple + "'");
+  std::unique_ptr<llvm::MCSubtargetInfo> info = createSubtarget(target.triple, processor, "");
+  llvm::StringMap<bool> available;
+  for (const auto &entry : info->getAllProcessorFeatures())
+    available[entry.Key] = info->checkFeatures(std::string("+") + entry.Key);
+  target.features = selectUseful(available);
+  return target;
+}
+
+StatusOr<TargetDescription> TargetDescription::parse(llvm::StringRef triple, llvm::StringRef list,
+                                                     llvm::StringRef processor) {
+  TargetDescription target;
+  target.triple = triple.empty() ? llvm::sys::getDefaultTargetTriple() : triple.str();
+  if (!processor.empty()) {
+    StatusOr<TargetDescription> named = forProcessor(triple, processor);
+    if (!named)
+      return named.status();
+    target = *std::move(named);
+  }
   llvm::SmallVector<llvm::StringRef> names;
   list.split(names, ',', /*MaxSplit=*/-1, /*KeepEmpty=*/false);
   for (llvm::StringRef name : names) {
@@ -96,30 +134,33 @@ StatusOr<TargetDescription> TargetDescription::parse(llvm::StringRef triple, llv
   return target;
 }
 
-/// Whether one of `features` is `feature` or, by LLVM's tables, implies it.
-static bool impliesFeature(llvm::StringRef triple, const std::vector<std::string> &features,
-                           llvm::StringRef feature) {
-  initializeCodeGeneration();
-  llvm::Triple parsed(triple);
-  std::string error;
-  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(parsed, error);
-  if (!target)
-    return false;
+static std::string joinFeatures(const std::vector<std::string> &features) {
   std::string list;
   for (const std::string &name : features)
     list += (list.empty() ? "+" : ",+") + name;
-  std::unique_ptr<llvm::MCSubtargetInfo> info(target->createMCSubtargetInfo(parsed, "", list));
-  return info && info->checkFeatures("+" + feature.str());
+  return list;
 }
 
 bool TargetDescription::has(llvm::StringRef feature) const {
-  return llvm::is_contained(features, feature) || impliesFeature(triple, features, feature);
+  if (llvm::is_contained(features, feature))
+    return true;
+  auto info = createSubtarget(triple, "", joinFeatures(features));
+  return info && info->checkFeatures("+" + feature.str());
+}
+
+std::vector<std::string> TargetDescription::withImplied() const {
+  std::vector<std::string> all = features;
+  auto info = createSubtarget(triple, "", joinFeatures(features));
+  for (const UsefulFeature &feature : kUsefulFeatures)
+    if (info && !llvm::is_contained(all, feature.name) &&
+        info->checkFeatures("+" + feature.name.str()))
+      all.push_back(feature.name.str());
+  std::sort(all.begin(), all.end());
+  return all;
 }
 
 std::string TargetDescription::codegenFeatures() const {
-  std::string list;
-  for (const std::string &feature : features)
-    list += (list.empty() ? "+" : ",+") + feature;
+  std::string list = joinFeatures(features);
   if (!llvm::Triple(triple).isX86())
     return list;
   // The first processors with AVX-512 slow down when they use all of it; those with its byte dot

@@ -6,6 +6,7 @@
 
 #include "mlir/Support/LLVM.h"
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
 
 #include <cstdint>
 #include <string>
@@ -24,12 +25,27 @@ struct CPUTarget {
   DotUnit dotUnit = DotUnit::AVX2;
   /// f32 lanes of a vector: 8 or 16.
   int64_t lanes = 8;
+  /// The schedule is that of `dotUnit`, but its instructions are replaced by plain arithmetic with
+  /// the same results, so that the code runs where the unit is missing.
+  bool isEmulated = false;
 
-  /// The best units that `features` (LLVM names, without sign) allow. Fails, naming the feature,
-  /// where the least that the generators need (avx2, fma, f16c) is missing.
+  /// The best units that `features` (LLVM names, without sign) allow; those of `emulated` count as
+  /// present. Fails, naming the feature, where the least that the generators need (avx2, fma, f16c)
+  /// is missing.
   static FailureOr<CPUTarget> fromFeatures(ArrayRef<std::string> features,
-                                           std::string &missingFeature);
+                                           std::string &missingFeature,
+                                           ArrayRef<std::string> emulated = {});
 };
+
+/// A named set of features: the least that a unit needs beyond the base.
+struct CPULevel {
+  StringRef name;
+  ArrayRef<StringRef> features;
+};
+/// `avx2`, `avx_vnni`, `avx512_vnni`: from the least to the most.
+ArrayRef<CPULevel> cpuLevels();
+/// The level of that name, or null.
+const CPULevel *findCPULevel(StringRef name);
 
 } // namespace mlir::llm
 

@@ -45,7 +45,10 @@ def FormParallelStepPass : Pass<"llm-form-parallel-step", "::mlir::ModuleOp"> {
   }];
   let options = [
     ListOption<"features", "features", "std::string",
-      "LLVM names of the features that the code may use; the host's when empty.">
+      "LLVM names of the features that the code may use; the host's when empty.">,
+    ListOption<"emulate", "emulate", "std::string",
+      "LLVM names of features whose schedules are used although the code may not use their "
+      "instructions: arithmetic with the same results stands for them.">
   ];
   let dependentDialects = KernelDialects;
 }
@@ -76,7 +79,10 @@ def ConvertLLMToCPUPass : Pass<"convert-llm-to-cpu", "::mlir::ModuleOp"> {
   }];
   let options = [
     ListOption<"features", "features", "std::string",
-      "LLVM names of the features that the code may use; the host's when empty.">
+      "LLVM names of the features that the code may use; the host's when empty.">,
+    ListOption<"emulate", "emulate", "std::string",
+      "LLVM names of features whose schedules are used although the code may not use their "
+      "instructions: arithmetic with the same results stands for them.">
   ];
   let dependentDialects = KernelDialects;
 }

@@ -75,13 +75,6 @@ static GPUTarget targetOf(StringRef chip) {
 FailureOr<DeviceCode> generateHSACO(ModuleOp module, StringRef chip) {
   if (failed(checkChip(module, kTriple, chip, kDefaultChip)))
     return failure();
-  ::llmir::StatusOr<std::string> linker = findLinker();
-  if (!linker)
-    return emitError(module.getLoc()) << linker.status().message();
-  ToolkitFolder toolkit;
-  if (::llmir::Status status = toolkit.create(*linker, findDeviceLibraries()); !status)
-    return emitError(module.getLoc()) << status.message();
-
   GPUTarget target = targetOf(chip);
   FailureOr<gpu::GPUModuleOp> kernels = prepareKernels(module, target);
   if (failed(kernels) ||
@@ -92,6 +85,14 @@ FailureOr<DeviceCode> generateHSACO(ModuleOp module, StringRef chip) {
         manager.addPass(createConvertGpuOpsToROCDLOps(options));
       })))
     return failure();
+  // What is wrong with the module is said before what is missing here.
+  ::llmir::StatusOr<std::string> linker = findLinker();
+  if (!linker)
+    return emitError(module.getLoc()) << linker.status().message();
+  ToolkitFolder toolkit;
+  if (::llmir::Status status = toolkit.create(*linker, findDeviceLibraries()); !status)
+    return emitError(module.getLoc()) << status.message();
+
   StringRef features = target.subgroupSize == 64 ? "+wavefrontsize64" : "+wavefrontsize32";
   auto attribute =
       ROCDL::ROCDLTargetAttr::get(module.getContext(), /*optLevel=*/3, kTriple, chip, features);

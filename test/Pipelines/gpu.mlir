@@ -15,7 +15,7 @@
 // WIDE: arith.constant 64 : i32
 // WIDE: gpu.shuffle xor
 
-// TWICE: [[@LINE+9]]:{{[0-9]+}}: error: 'llm.store_kv' op consumes a cache that was consumed before
+// TWICE: [[@LINE+8]]:{{[0-9]+}}: error: 'llm.store_kv' op consumes a cache that was consumed before
 // TWICE-NOT: error:
 !kv = !llm.paged_kv_cache<f16, 2, 2, 64, 16, 4096>
 func.func @twice(%kv: !kv, %k: tensor<?x2x64xf16>, %slots: tensor<?xi32>, %condition: i1) -> !kv {

@@ -97,8 +97,8 @@ static void addKernelPasses(OpPassManager &manager, const PipelineOptions &optio
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
   // Of the llm dialect only weights are left, which tell the packer what to write.
-  verifyLowered(manager, {"arith", "builtin", "cf", "func", "llm", "llvm", "math", "memref", "scf",
-                          "ub", "vector"});
+  verifyLowered(manager, {"amx", "arith", "builtin", "cf", "func", "llm", "llvm", "math", "memref",
+                          "scf", "ub", "vector"});
 }
 
 static void addTargetPasses(OpPassManager &manager) {

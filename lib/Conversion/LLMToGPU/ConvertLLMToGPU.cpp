@@ -32,7 +32,9 @@ public:
     func::FuncOp launch = getLaunch(library, kernel);
     Value flatKeys = c.flatten(keys), flatValues = c.flatten(values);
     c.withPool(handle, layout, [&](Value pool) {
-      func::CallOp::create(c.b, launch, ValueRange{flatKeys, flatValues, pool, slots, layer});
+      SmallVector<Value> arguments = {flatKeys, flatValues, pool, slots, layer};
+      arguments.append(c.emitScales(handle, layout));
+      func::CallOp::create(c.b, launch, arguments);
     });
   }
 
@@ -59,14 +61,46 @@ struct PagedAttentionConversion : OpConversionPattern<PagedAttentionOp> {
     c.withPool(
         operands.getCache(), kernel.layout,
         [&](Value pool) {
-          func::CallOp::create(c.b, launch,
-                               ValueRange{c.flatten(query), pool, c.flatten(table), c.dim(table, 1),
-                                          lengths, cuLengths, layer, c.flatten(output)});
+          SmallVector<Value> arguments = {
+              c.flatten(query), pool,  c.flatten(table), c.dim(table, 1), lengths,
+              cuLengths,        layer, c.flatten(output)};
+          arguments.append(c.emitScales(operands.getCache(), kernel.layout));
+          if (std::optional<ArrayRef<float>> slopes = op.getAlibiSlopes())
+            arguments.push_back(c.flatten(emitConstants(c, *slopes)));
+          if (Value sinks = operands.getSinkLogits())
+            arguments.push_back(c.flatten(sinks));
+          if (Value tree = operands.getTreeMask())
+            arguments.push_back(c.flatten(tree));
+          func::CallOp::create(c.b, launch, arguments);
         },
         [&] { c.fillWithZero(output); });
     rewriter.replaceOp(op, output);
     return success();
   }
+
+private:
+  /// The numbers as a constant global; equal ones share one.
+  Value emitConstants(HostEmitter &c, ArrayRef<float> numbers) const {
+    auto type = MemRefType::get({static_cast<int64_t>(numbers.size())}, c.b.getF32Type());
+    auto shaped = RankedTensorType::get(type.getShape(), type.getElementType());
+    Attribute value = DenseElementsAttr::get(shaped, numbers);
+    size_t count = 0;
+    memref::GlobalOp found;
+    for (auto global : conversion.module.getOps<memref::GlobalOp>()) {
+      count += global.getSymName().starts_with("alibi_slopes_");
+      if (global.getConstant() && global.getInitialValue() == value)
+        found = global;
+    }
+    if (!found) {
+      OpBuilder::InsertionGuard guard(c.b);
+      c.b.setInsertionPointToStart(conversion.module.getBody());
+      found = memref::GlobalOp::create(c.b, "alibi_slopes_" + std::to_string(count),
+                                       c.b.getStringAttr("private"), type, value,
+                                       /*constant=*/true, /*alignment=*/IntegerAttr());
+    }
+    return memref::GetGlobalOp::create(c.b, type, found.getSymName());
+  }
+
   GPUConversion &conversion;
 };
 

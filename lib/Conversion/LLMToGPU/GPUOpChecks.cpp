@@ -7,40 +7,23 @@
 namespace mlir::llm {
 
 AttentionDeviceKernel getAttentionKernel(PagedAttentionOp op) {
-  return {op.getCache().getType().getLayout(), op.getNumHeads(), op.getScale().convertToDouble(),
-          cast<ShapedType>(op.getQuery().getType()).getElementType()};
-}
-
-/// What the kernels read and write of a cache.
-static LogicalResult checkCache(Operation *op, PagedKVCacheType cache) {
-  llmir_cache_layout layout = cache.getLayout();
-  if (layout.arrangement == LLMIR_PAIRS)
-    return op->emitOpError("expected a cache with channel_major or token_major keys for a GPU, but "
-                           "got ")
-           << cache;
-  if (layout.key_type > LLMIR_BF16 || layout.value_type > LLMIR_BF16)
-    return op->emitOpError("expected a cache of f32, f16 or bf16 for a GPU, but got ") << cache;
-  return success();
+  AttentionDeviceKernel kernel{op.getCache().getType().getLayout(), op.getNumHeads(),
+                               op.getScale().convertToDouble(),
+                               cast<ShapedType>(op.getQuery().getType()).getElementType()};
+  if (std::optional<APFloat> cap = op.getSoftCap())
+    kernel.softCap = cap->convertToDouble();
+  kernel.alibiSlopes = op.getAlibiSlopes().has_value();
+  kernel.sinkLogits = bool(op.getSinkLogits());
+  kernel.treeMask = bool(op.getTreeMask());
+  return kernel;
 }
 
 static LogicalResult checkAttention(PagedAttentionOp op, const GPUTarget &target) {
-  PagedKVCacheType cache = op.getCache().getType();
-  auto refuse = [&](StringRef what) {
-    return op.emitOpError("expected no ")
-           << what << " on a GPU, whose kernel has none, but got one";
-  };
-  if (cache.getWindow() > 0)
-    return refuse("window");
-  if (op.getSoftCap())
-    return refuse("soft_cap");
-  if (op.getAlibiSlopes())
-    return refuse("alibi_slopes");
-  if (op.getSinkLogits())
-    return refuse("sink_logits");
-  if (op.getTreeMask())
-    return refuse("tree_mask");
   if (op.getPositions())
-    return refuse("positions");
+    return op.emitOpError(
+               "expected no positions for a GPU's attention, which takes a token's place "
+               "in the cache as its position, but got ")
+           << op.getPositions().getType();
   int64_t bytes = getWorkgroupBytes(target, getAttentionKernel(op));
   if (bytes > target.workgroupMemory)
     return op.emitOpError("expected a target with ")
@@ -63,11 +46,6 @@ static LogicalResult checkOp(Operation *op, const GPUTarget &target) {
                            "llm.block_table, llm.paged_attention or llm.rms_norm");
   if (failed(checkOpForm(op)))
     return failure();
-  if (!isa<BlockTableOp>(op))
-    for (Value operand : op->getOperands())
-      if (auto cache = dyn_cast<PagedKVCacheType>(operand.getType()))
-        if (failed(checkCache(op, cache)))
-          return failure();
   if (auto attention = dyn_cast<PagedAttentionOp>(op))
     return checkAttention(attention, target);
   return success();

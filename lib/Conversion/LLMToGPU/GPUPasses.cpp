@@ -2,6 +2,7 @@
 
 #include "llmir/Conversion/LLMToGPU/Passes.h"
 
+#include "llmir/Conversion/LLMToCPU/Passes.h"
 #include "llmir/Dialect/LLM/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/PassManager.h"
@@ -18,6 +19,8 @@ void addGPUPasses(OpPassManager &manager, const GPUTarget &target) {
   manager.addPass(createConvertLLMToGPUPass(options));
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
+  // Those that kernels read are globals by now.
+  manager.addPass(createEraseWeightsPass());
   VerifyLoweredPassOptions lowered;
   lowered.dialects.assign(
       {"arith", "builtin", "cf", "func", "gpu", "llvm", "math", "memref", "scf", "ub", "vector"});

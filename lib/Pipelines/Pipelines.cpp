@@ -3,7 +3,9 @@
 #include "llmir/Pipelines/Pipelines.h"
 
 #include "llmir/Conversion/LLMToCPU/Passes.h"
+#include "llmir/Conversion/LLMToGPU/Passes.h"
 #include "llmir/Dialect/LLM/Transforms/Passes.h"
+#include "llmir/Pipelines/Passes.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
@@ -78,6 +80,13 @@ static void addOptimizePasses(OpPassManager &manager, const PipelineOptions &opt
   manager.addPass(createChoosePackedLayoutsPass());
 }
 
+/// Ends a phase: an op of no dialect but these is an error.
+static void verifyLowered(OpPassManager &manager, ArrayRef<StringRef> dialects) {
+  VerifyLoweredPassOptions options;
+  options.dialects.assign(dialects.begin(), dialects.end());
+  manager.addPass(createVerifyLoweredPass(options));
+}
+
 static void addKernelPasses(OpPassManager &manager, const PipelineOptions &options) {
   FormParallelStepPassOptions step;
   step.features.assign(options.features.begin(), options.features.end());
@@ -89,6 +98,9 @@ static void addKernelPasses(OpPassManager &manager, const PipelineOptions &optio
   manager.addPass(createConvertLLMToCPUPass(functions));
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
+  // Of the llm dialect only weights are left, which tell the packer what to write.
+  verifyLowered(manager, {"amx", "arith", "builtin", "cf", "func", "llm", "llvm", "math", "memref",
+                          "scf", "ub", "vector"});
 }
 
 static void addTargetPasses(OpPassManager &manager) {
@@ -105,6 +117,7 @@ static void addTargetPasses(OpPassManager &manager) {
   manager.addPass(createReconcileUnrealizedCastsPass());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
+  verifyLowered(manager, {"llvm"});
 }
 
 void addPhasePasses(OpPassManager &manager, Phase phase, const PipelineOptions &options) {
@@ -159,9 +172,24 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
     return options;
   }
 };
+
+/// The command-line form of GPUTarget.
+struct GPUPipelineFlags : PassPipelineOptions<GPUPipelineFlags> {
+  Option<int64_t> subgroupSize{*this, "subgroup-size",
+                               llvm::cl::desc("Threads that run in step and can shuffle: 32 or 64"),
+                               llvm::cl::init(GPUTarget().subgroupSize)};
+  Option<int64_t> workgroupMemory{*this, "workgroup-memory",
+                                  llvm::cl::desc("Bytes of workgroup memory that a block may use"),
+                                  llvm::cl::init(GPUTarget().workgroupMemory)};
+  Option<int64_t> splitTokens{
+      *this, "split-tokens",
+      llvm::cl::desc("Keys that one block of a decoding kernel attends to; a multiple of 128"),
+      llvm::cl::init(GPUTarget().splitTokens)};
+};
 } // namespace
 
 void registerPipelines() {
+  registerPipelinesPasses();
   PassPipelineRegistration<PipelineFlags>(
       "llm-optimization-pipeline",
       "Check, shard, fuse and quantise llm IR (phases input, shard and optimize)",
@@ -170,12 +198,19 @@ void registerPipelines() {
         addPhasePasses(manager, Phase::Shard, flags.toOptions());
         if (flags.optimizationLevel > 0)
           addPhasePasses(manager, Phase::Optimize, flags.toOptions());
+        manager.addPass(createCheckLowerablePass());
       });
   PassPipelineRegistration<PipelineFlags>(
       "llm-cpu-pipeline", "Compile llm IR to the LLVM dialect for a CPU (all phases)",
       [](OpPassManager &manager, const PipelineFlags &flags) {
         for (Phase phase : allPhases())
           addPhasePasses(manager, phase, flags.toOptions());
+      });
+  PassPipelineRegistration<GPUPipelineFlags>(
+      "llm-gpu-pipeline",
+      "Compile functions over KV caches to GPU kernels and the host code that launches them",
+      [](OpPassManager &manager, const GPUPipelineFlags &flags) {
+        addGPUPasses(manager, {flags.subgroupSize, flags.workgroupMemory, flags.splitTokens});
       });
 }
 

@@ -56,6 +56,15 @@ class Tools:
         assert done.returncode == 0, f"{done.args} exited {done.returncode}:\n{done.stderr[-4000:]}"
         return done
 
+    def link_shared(self, output, *inputs):
+        """Links objects, and compiles C sources that include the seam's header, to a shared object."""
+        include = REPOSITORY / "runtime" / "include"
+        compiler = os.environ.get("CC", "cc")
+        subprocess.run(
+            [compiler, "-shared", "-fPIC", "-O1", f"-I{include}", *map(str, inputs), "-lm", "-o", output],
+            check=True,
+        )
+
     def fail(self, name, *arguments, **options):
         """Runs a tool that has to fail cleanly, and returns its one line of error."""
         done = self.call(name, *arguments, **options)

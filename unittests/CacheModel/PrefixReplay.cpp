@@ -167,7 +167,30 @@ std::string PrefixReplay::step(const PrefixOperation &operation) {
   bool actual = perform(operation);
   noteChoices();
   bool expected = model_.apply(operation);
+  // In which order everything is forgotten is the tree's business.
+  if (std::vector<int32_t> free = cache_.pool().freeBlocks();
+      operation.kind == Kind::Clear && std::ranges::is_permutation(free, model_.pool.free))
+    model_.pool.free.assign(free.begin(), free.end());
   return actual == expected ? "" : expected ? "is refused" : "is not refused";
+}
+
+std::string PrefixReplay::clear() {
+  std::vector<PrefixOperation> all;
+  for (const auto &[id, sequence] : model_.sequences)
+    all.push_back({Kind::Drop, id, 0, 0, {}});
+  // Unpinning a path unpins all blocks before its end.
+  PrefixModel unpinned = model_;
+  while (!unpinned.pins.empty()) {
+    auto longest = std::ranges::max_element(
+        unpinned.pins, {}, [](const auto &entry) { return entry.first.tokens.size(); });
+    all.push_back({Kind::Unpin, 0, 0, 0, longest->first});
+    unpinned.apply(PrefixOperation(all.back()));
+  }
+  all.push_back({Kind::Clear, 0, 0, 0, {}});
+  for (const PrefixOperation &operation : all)
+    if (std::string problem = step(operation); !problem.empty())
+      return describe(operation) + " " + problem;
+  return "";
 }
 
 std::string PrefixReplay::compare() {
@@ -245,8 +268,8 @@ std::string PrefixReplay::compareNodeContents() {
 
 std::string PrefixReplay::compareCounts() const {
   const PrefixTreeStatistics &statistics = tree_->statistics();
-  if (cache_.pool().numFree() != int(model_.pool.free.size()))
-    return "another number of free blocks";
+  if (!std::ranges::equal(cache_.pool().freeBlocks(), model_.pool.free))
+    return "other blocks are free, or in another order";
   if (statistics.memoryBlocks != model_.numMemoryBlocks() ||
       statistics.storedPages != model_.numPages())
     return "another number of blocks in memory or on the disk";

@@ -24,6 +24,9 @@ public:
   std::string step(const PrefixOperation &operation);
   /// Empty, or the first thing in which they differ.
   std::string compare();
+  /// Makes both forget everything: the state at first, but for the order of the free blocks and the
+  /// times of use. Empty, or how they differ.
+  std::string clear();
 
   const PrefixModel &model() const { return model_; }
 

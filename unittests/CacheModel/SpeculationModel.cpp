@@ -1,4 +1,5 @@
-// SpeculationModel: the meaning of each operation, in terms of forks.
+// SpeculationModel: the meaning of each operation, in terms of forks. What is worth trying in a
+// state, and which states count as one, is in SpeculationModelStates.cpp.
 
 #include "SpeculationModel.h"
 
@@ -22,6 +23,13 @@ std::string describe(const SpeculationOperation &operation) {
 bool SpeculationModel::hasBranches(int sequence) const {
   return std::any_of(branches.begin(), branches.end(),
                      [&](const auto &entry) { return entry.second.sequence == sequence; });
+}
+
+std::vector<int> SpeculationModel::pathTo(const Branch &branch, int token) const {
+  std::vector<int> path;
+  for (; token >= 0; token = branch.parents[size_t(token)])
+    path.insert(path.begin(), token);
+  return path;
 }
 
 bool SpeculationModel::isValid(const Operation &operation) const {
@@ -62,8 +70,7 @@ SpeculationOperation SpeculationModel::choose(const std::function<int(int)> &cho
   if (action < 15) {
     operation.kind = Do::Commit;
     if (auto found = branches.find(operation.branch); found != branches.end() && numDrafts > 0)
-      for (int token = choose(numDrafts); token >= 0; token = found->second.parents[size_t(token)])
-        operation.list.insert(operation.list.begin(), token);
+      operation.list = pathTo(found->second, choose(numDrafts));
     if (choose(8) == 0)
       operation.list.push_back(choose(numDrafts + 2));
     return operation;
@@ -76,6 +83,8 @@ SpeculationOperation SpeculationModel::choose(const std::function<int(int)> &cho
 }
 
 bool SpeculationModel::create(int sequence) {
+  if (int(branches.size()) >= maxBranches)
+    return false;
   if (!cache.apply({Kind::Fork, {sequence, forkId(numCreated)}, 0}))
     return false;
   branches[numCreated++] = {sequence, int(cache.sequences[sequence].tokens.size()), {}};

@@ -38,13 +38,16 @@ public:
     std::vector<int> parents; ///< Of its draft tokens; -1: the context.
   };
 
-  SpeculationModel(const CacheSizes &sizes, int maxDraftTokens)
-      : cache(sizes), maxDraftTokens(maxDraftTokens) {}
+  SpeculationModel(const CacheSizes &sizes, int maxDraftTokens, int maxBranches = 1024)
+      : cache(sizes), maxDraftTokens(maxDraftTokens), maxBranches(maxBranches) {}
 
+  /// What Exploration and checkMachine ask for.
+  std::vector<Operation> operations() const;
+  std::string key() const;
   bool isValid(const Operation &operation) const;
   Operation choose(const std::function<int(int)> &choose) const;
   bool apply(const Operation &operation);
-  std::string check() const { return cache.check(); }
+  std::string check() const;
 
   /// The id in `cache` of a branch's tokens.
   static int forkId(int branch) { return 1000 + branch; }
@@ -52,10 +55,15 @@ public:
   CacheModel cache;
   std::map<int, Branch> branches;
   int maxDraftTokens;
+  int maxBranches; ///< Of all sequences together.
   int numCreated = 0;
 
 private:
   bool hasBranches(int sequence) const;
+  std::vector<int> branchesOf(int sequence) const;
+  std::vector<int> pathTo(const Branch &branch, int token) const;
+  void addBranchOperations(int id, std::vector<Operation> &all) const;
+  std::string keyInOrder(const std::vector<int> &sequences, const std::vector<int> &order) const;
   bool create(int sequence);
   bool draft(int id, const std::vector<int> &parents);
   bool commit(int id, const std::vector<int> &path);

@@ -11,6 +11,11 @@
 #include <algorithm>
 #include <optional>
 
+// Tokens that are cut into chunks; a program whose kernels run thread by thread takes fewer.
+#ifndef LLMIR_CHUNKED_TOKENS
+#define LLMIR_CHUNKED_TOKENS 70
+#endif
+
 using namespace llmir;
 using namespace llmir::testing;
 
@@ -250,7 +255,7 @@ TEST_P(AttentionFeaturesTest, EqualsTheNaiveAttention) {
 TEST_P(AttentionFeaturesTest, GivesTheSameBytesForAnyChunk) {
   if (c.treeMask)
     GTEST_SKIP() << "a tree mask is about the tokens of one step";
-  constexpr int32_t tokens = 70;
+  constexpr int32_t tokens = LLMIR_CHUNKED_TOKENS;
   int64_t cols = c.heads * c.keyDim, outCols = c.heads * c.valueDim;
   TensorBytes query = randomTensor(ElementType::F32, tokens * cols, random);
   TensorBytes whole = attend(query, kLengths, {0, 0, tokens, 0}, {});

@@ -60,8 +60,9 @@ struct PipelineOptions {
 /// Appends the passes of one phase.
 void addPhasePasses(OpPassManager &manager, Phase phase, const PipelineOptions &options);
 
-/// Registers the pipelines for llmir-opt: `llm-optimization-pipeline` (input, shard and optimize)
-/// and `llm-cpu-pipeline` (everything down to the LLVM dialect).
+/// Registers the pipelines for llmir-opt: `llm-optimization-pipeline` (input, shard and optimize),
+/// `llm-cpu-pipeline` (everything down to the LLVM dialect) and `llm-gpu-pipeline` (kernels and
+/// their launches). Each begins with llm-check-cache-uses and ends by verifying what it leaves.
 void registerPipelines();
 
 } // namespace mlir::llm

@@ -3,6 +3,7 @@
 
 #include "StepPlanner.h"
 
+#include "CPUOpChecks.h"
 #include "CacheElements.h"
 #include "CacheOpKernels.h"
 
@@ -30,39 +31,21 @@ static int64_t roundUpToPanel(int64_t columns) {
 //===--- Arguments, places, weights -----------------------------------------------------------===//
 
 LogicalResult StepPlanner::bindArguments() {
-  ArrayRef<BlockArgument> arguments = step.getArguments();
-  constexpr StepInput leading[] = {StepInput::Tokens, StepInput::Positions, StepInput::CuLengths,
-                                   StepInput::ContextLengths};
-  size_t next = 1 + std::size(leading);
-  if (arguments.size() <= next || !isa<StepContextType>(arguments[0].getType()))
-    return step.emitError("expected a step's arguments (context, tokens, positions, cumulative "
-                          "lengths, context lengths, per cache: cache, slots, table; a tree mask, "
-                          "if any; rows), but got ")
-           << arguments.size() << " arguments";
-  for (auto [index, input] : llvm::enumerate(leading))
-    inputs[arguments[index + 1]] = InputOperand{input, 0, {}};
-  int64_t cache = 0;
-  for (; next + 2 < arguments.size() && isa<PagedKVCacheType>(arguments[next].getType());
-       next += 3, ++cache) {
-    caches[arguments[next]] = cache;
-    inputs[arguments[next + 1]] = InputOperand{StepInput::Slots, cache, {}};
-    inputs[arguments[next + 2]] = InputOperand{StepInput::Table, cache, {}};
-  }
-  if (next + 1 < arguments.size() && getElementTypeOrSelf(arguments[next].getType()).isInteger(64))
-    inputs[arguments[next++]] = InputOperand{StepInput::TreeMask, 0, {}};
-  if (next + 1 != arguments.size())
-    return step.emitError("expected the rows of logits as the step's last argument ")
-           << next << ", but it has " << arguments.size() << " arguments";
-  inputs[arguments[next]] = InputOperand{StepInput::Rows, 0, {}};
+  FailureOr<StepArguments> bound = StepArguments::bind(step);
+  if (failed(bound))
+    return failure();
+  for (auto [number, cache] : llvm::enumerate(bound->caches()))
+    caches[cache] = static_cast<int64_t>(number);
+  arguments = std::move(*bound);
   return success();
 }
 
 FailureOr<InputOperand> StepPlanner::getInput(Operation *op, Value value) {
-  auto found = inputs.find(value);
-  if (found == inputs.end())
+  std::optional<InputOperand> found = arguments.find(value);
+  if (!found)
     return op->emitOpError("expected an argument of the step as its index operand, but got ")
            << value;
-  return found->second;
+  return *found;
 }
 
 FailureOr<StepPlanner::Place> StepPlanner::getPlace(Operation *op, Value value) {
@@ -146,10 +129,8 @@ PlanCall &StepPlanner::addCall(func::FuncOp function, Partition partition,
 //===--- The step -----------------------------------------------------------------------------===//
 
 FailureOr<StepPlan> StepPlanner::plan() {
-  if (failed(bindArguments()))
+  if (failed(checkStepForCPU(step)) || failed(bindArguments()))
     return failure();
-  if (!llvm::hasSingleElement(step.getBody()))
-    return step.emitError("expected a step of one block");
   // Tables of angles are written by the first calls, so their memory is taken before any other is
   // used and given back.
   WalkResult tables = step.walk([&](RopeOp op) {
@@ -179,10 +160,7 @@ LogicalResult StepPlanner::planOp(Operation *op) {
             LogitsOp, AllReduceOp>([&](auto typed) { return plan(typed); })
       .Case<SwiGLUOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::SwiGLU); })
       .Case<arith::AddFOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::Add); })
-      .Default([](Operation *other) {
-        return other->emitOpError("cannot be lowered in a step; expected llm ops over ragged "
-                                  "batches, or arith.addf on tensors");
-      });
+      .Default([](Operation *other) { return emitNoStepForm(other); });
 }
 
 LogicalResult StepPlanner::plan(EmbeddingOp op) {
@@ -261,10 +239,6 @@ void StepPlanner::addScales(PlanCall &call, const llmir_cache_layout &layout, in
 }
 
 LogicalResult StepPlanner::plan(PagedAttentionOp op) {
-  if (!op.getCuLengths())
-    return op.emitOpError("expected a ragged query with cu_lengths in a step");
-  if (failed(checkAttention(op)))
-    return failure();
   SmallVector<PlanOperand> optional;
   if (Value sinks = op.getSinkLogits()) {
     auto offset = loadedWeights.find(sinks);

@@ -5,6 +5,7 @@
 #define LLMIR_LIB_CONVERSION_LLMTOCPU_STEPPLANNER_H
 
 #include "Kernels.h"
+#include "StepArguments.h"
 #include "StepPlan.h"
 #include "WorkspacePlanner.h"
 
@@ -102,7 +103,7 @@ private:
   WorkspacePlanner tokenArea, rowArea;
   std::vector<Buffer> buffers;
   DenseMap<Value, Place> places;
-  DenseMap<Value, InputOperand> inputs;
+  StepArguments arguments;
   DenseMap<Value, int64_t> caches;
   DenseMap<Value, int64_t> loadedWeights; ///< Offsets of llm.load_weight's results.
   /// Rope tables by (theta's bits, rotary dimensions, factors' offset, scaling).

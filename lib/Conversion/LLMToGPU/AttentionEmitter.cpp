@@ -8,14 +8,49 @@ namespace mlir::llm {
 
 SmallVector<Type> AttentionOperands::types(const GPUKernelLibrary &library,
                                            const AttentionDeviceKernel &kernel) {
-  Type index = library.indexType(), ints = library.intsType();
-  return {
-      library.vectorType(kernel.element),    library.bytesType(), ints, index, ints, ints, index,
-      Float32Type::get(library.getContext())};
+  MLIRContext *context = library.getContext();
+  Type index = library.indexType(), ints = library.intsType(), floats = library.floatsType();
+  Type f32 = Float32Type::get(context);
+  SmallVector<Type> types = {
+      library.vectorType(kernel.element), library.bytesType(), ints, index, ints, ints, index, f32};
+  if (kernel.softCap > 0)
+    types.push_back(f32);
+  for (bool isThere :
+       {CacheSide::keys(kernel.layout).hasConstantScale(),
+        CacheSide::values(kernel.layout).hasConstantScale(), kernel.alibiSlopes, kernel.sinkLogits})
+    if (isThere)
+      types.push_back(floats);
+  if (kernel.treeMask)
+    types.push_back(library.vectorType(IntegerType::get(context, 64)));
+  if (kernel.positions)
+    types.push_back(ints);
+  return types;
 }
 
-AttentionOperands AttentionOperands::from(ValueRange a) {
-  return {a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]};
+size_t AttentionOperands::count(const AttentionDeviceKernel &kernel) {
+  return 8 + (kernel.softCap > 0) + CacheSide::keys(kernel.layout).hasConstantScale() +
+         CacheSide::values(kernel.layout).hasConstantScale() + kernel.alibiSlopes +
+         kernel.sinkLogits + kernel.treeMask + kernel.positions;
+}
+
+AttentionOperands AttentionOperands::from(const AttentionDeviceKernel &kernel, ValueRange a) {
+  AttentionOperands in;
+  size_t next = 0;
+  for (Value *member : {&in.query, &in.pool, &in.table, &in.tableStride, &in.contextLengths,
+                        &in.cuLengths, &in.layer, &in.scale})
+    *member = a[next++];
+  auto take = [&](bool isThere, Value &member) {
+    if (isThere)
+      member = a[next++];
+  };
+  take(kernel.softCap > 0, in.cap);
+  take(CacheSide::keys(kernel.layout).hasConstantScale(), in.scales.keys);
+  take(CacheSide::values(kernel.layout).hasConstantScale(), in.scales.values);
+  take(kernel.alibiSlopes, in.slopes);
+  take(kernel.sinkLogits, in.sinks);
+  take(kernel.treeMask, in.tree);
+  take(kernel.positions, in.positions);
+  return in;
 }
 
 AttentionEmitter::AttentionEmitter(GPUKernelBuilder &builder, const AttentionDeviceKernel &kernel,
@@ -27,11 +62,12 @@ AttentionEmitter::AttentionEmitter(GPUKernelBuilder &builder, const AttentionDev
   weights = b.workgroupBuffer(b.getF32Type(), numRows * threads);
   reductions = b.workgroupBuffer(b.getF32Type(), numRows * b.numSubgroups());
   valueAddresses = b.workgroupBuffer(b.getIndexType(), threads);
+  if (CacheSide::values(layout).storedGroups() > 0)
+    valueScales = b.workgroupBuffer(b.getIndexType(), threads);
   thread = b.threadId();
 }
 
-//===--- The block's rows
-//----------------------------------------------------------------------===//
+//===--- The block's rows --------------------------------------------------------------------===//
 
 /// The block's x counts the tiles of all sequences, one sequence after another.
 void AttentionEmitter::findTile() {
@@ -61,6 +97,8 @@ void AttentionEmitter::makeRows() {
   firstToken = b.add(first, b.mul(chunk, b.index(geometry.tileTokens)));
   lastToken = b.sub(last, b.index(1));
   context = b.toIndex(b.load(in.contextLengths, sequence));
+  stepSize = b.sub(last, first);
+  stepBegin = b.sub(context, stepSize);
   Value y = b.blockId(gpu::Dimension::y);
   kvHead = b.div(y, b.index(geometry.groupParts));
   part = b.rem(y, b.index(geometry.groupParts));
@@ -79,8 +117,18 @@ void AttentionEmitter::makeRows() {
       row.token = b.minimum(at, lastToken);
       row.head = b.add(groupHead, b.minimum(inGroup, lastOfGroup));
       row.visible = b.sub(b.add(context, row.token), lastToken);
+      row.position = in.positions ? b.toIndex(b.load(in.positions, row.token))
+                                  : b.sub(row.visible, b.index(1));
+      if (in.slopes)
+        row.slope = b.mul(b.load(in.slopes, row.head), b.f32(llvm::numbers::log2e));
+      if (in.tree)
+        row.tree = b.load(in.tree, row.token);
       rows.push_back(row);
     }
+  firstPosition = rows.front().position;
+  if (in.positions) // Of a tree's tokens a later one may stand before an earlier one.
+    for (const Row &row : rows)
+      firstPosition = b.minimum(firstPosition, row.position);
   lastVisible = rows.back().visible;
 }
 
@@ -101,14 +149,13 @@ void AttentionEmitter::forTile(llvm::function_ref<void()> body) {
   findTile();
   b.ifThen(hasTile, [&] {
     makeRows();
-    cache.emplace(b, layout, in.pool, in.layer, kvHead);
+    cache.emplace(b, layout, in.pool, in.layer, kvHead, in.scales);
     loadQueries();
     body();
   });
 }
 
-//===--- One split
-//-----------------------------------------------------------------------------===//
+//===--- One split ---------------------------------------------------------------------------===//
 
 SoftmaxState AttentionEmitter::emptyState() {
   return SoftmaxState::empty(b, geometry.rows(), geometry.channelsPerThread);
@@ -119,8 +166,16 @@ SoftmaxState AttentionEmitter::emitSplit(Value begin, Value end) {
       b.loop(begin, end, AttentionGeometry::kThreads, emptyState().flatten(),
              [&](Value start, ValueRange carried) -> SmallVector<Value> {
                SoftmaxState state = SoftmaxState::unflatten(carried, geometry.rows());
-               emitPartition(state, start, end);
-               return state.flatten();
+               if (layout.window == 0) {
+                 emitPartition(state, start, end);
+                 return state.flatten();
+               }
+               // All threads agree.
+               Value last = b.add(start, b.index(AttentionGeometry::kThreads - 1));
+               return b.ifThenElse(mayBeSeen(start, last), carried, [&] {
+                 emitPartition(state, start, end);
+                 return state.flatten();
+               });
              });
   SoftmaxState state = SoftmaxState::unflatten(results, geometry.rows());
   state.totals =
@@ -130,22 +185,90 @@ SoftmaxState AttentionEmitter::emitSplit(Value begin, Value end) {
   return state;
 }
 
+//===--- Which keys a row sees, and their scores ---------------------------------------------===//
+
+/// Whether a row at `position` has a key among the window's last ones.
+Value AttentionEmitter::isInWindow(Value position, Value keyPosition) {
+  return b.isLess(position, b.add(keyPosition, b.index(layout.window)));
+}
+
+/// Whether the window of some row, or the first positions, may hold a key of [first, last].
+Value AttentionEmitter::mayBeSeen(Value first, Value last) {
+  Value isSeen = isInWindow(firstPosition, last);
+  if (layout.num_sinks > 0)
+    isSeen = arith::OrIOp::create(b, isSeen, b.isLess(first, b.index(layout.num_sinks)));
+  if (in.positions) // This step's tokens stand anywhere.
+    isSeen = arith::OrIOp::create(b, isSeen, b.compare(arith::CmpIPredicate::sge, last, stepBegin));
+  return isSeen;
+}
+
+/// The position of the key at a place in the cache: another one only for this step's tokens.
+Value AttentionEmitter::emitKeyPosition(Value place) {
+  if (!in.positions)
+    return place;
+  Value inStep = b.sub(place, stepBegin);
+  Value token = b.minimum(b.maximum(inStep, b.index(0)), b.sub(stepSize, b.index(1)));
+  token = b.add(b.sub(b.add(lastToken, b.index(1)), stepSize), token);
+  return b.select(b.isLess(inStep, b.index(0)), place, b.toIndex(b.load(in.positions, token)));
+}
+
+Value AttentionEmitter::emitSees(const Row &row, Value place, Value keyPosition, Value end) {
+  auto both = [&](Value x, Value y) -> Value { return arith::AndIOp::create(b, x, y); };
+  auto either = [&](Value x, Value y) -> Value { return arith::OrIOp::create(b, x, y); };
+  Value sees = b.isLess(place, b.minimum(row.visible, end));
+  if (layout.window > 0) {
+    Value near = isInWindow(row.position, keyPosition);
+    if (layout.num_sinks > 0)
+      near = either(near, b.isLess(keyPosition, b.index(layout.num_sinks)));
+    sees = both(sees, near);
+  }
+  if (row.tree) {
+    // A bit for each of the step's tokens, of which there are at most 64.
+    Value inStep = b.sub(place, stepBegin);
+    Value bit = b.minimum(b.maximum(inStep, b.index(0)), b.index(63));
+    bit = arith::IndexCastOp::create(b, b.getI64Type(), bit);
+    Value isSet =
+        arith::TruncIOp::create(b, b.getI1Type(), arith::ShRUIOp::create(b, row.tree, bit));
+    sees = both(sees, either(b.isLess(inStep, b.index(0)), isSet));
+  }
+  return sees;
+}
+
+/// The score of a dot product, in units of log2.
+Value AttentionEmitter::modifyScore(const Row &row, Value product, Value keyPosition) {
+  Value score = b.mul(product, in.scale);
+  if (in.cap)
+    score = b.mul(b.tanh(score), in.cap);
+  if (row.slope) {
+    Value distance = b.sub(keyPosition, row.position);
+    distance = arith::SIToFPOp::create(b, b.getF32Type(), b.toI32(distance));
+    score = b.fma(row.slope, distance, score);
+  }
+  return score;
+}
+
 /// Adds the keys from `start`, one a thread, to the state. Totals are the thread's own.
 void AttentionEmitter::emitPartition(SoftmaxState &state, Value start, Value end) {
-  Value position = b.add(start, thread);
-  // Threads past the end read the last key and give it no weight.
-  Value readable = b.minimum(position, b.sub(end, b.index(1)));
+  Value place = b.add(start, thread), keyPosition = emitKeyPosition(place);
+  // Threads past the end read the last key and give it no weight. Those before the window, whose
+  // block may be another sequence's by now, read the key of the tile's last token.
+  Value readable = b.minimum(place, b.sub(end, b.index(1)));
+  if (layout.window > 0)
+    readable = b.select(mayBeSeen(place, place), readable, b.sub(lastVisible, b.index(1)));
   Value entry = b.div(readable, b.index(layout.block_size));
   Value inBlock = b.rem(readable, b.index(layout.block_size));
   entry = b.add(b.mul(sequence, in.tableStride), entry);
   Value block = b.toIndex(b.load(in.table, entry));
-  b.store(cache->valueAddress(block, inBlock), valueAddresses, thread);
+  DeviceCacheSide::Token value = cache->values.at(block, inBlock);
+  b.store(value.elements, valueAddresses, thread);
+  if (value.scales)
+    b.store(value.scales, valueScales, thread);
 
-  SmallVector<Value> scores = emitScores(cache->keyAddress(block, inBlock));
+  SmallVector<Value> scores = emitScores(cache->keys.at(block, inBlock));
   SmallVector<Value> sees;
   for (auto [score, row] : llvm::zip_equal(scores, rows)) {
-    sees.push_back(b.isLess(position, b.minimum(row.visible, end)));
-    score = b.select(sees.back(), b.mul(score, in.scale), b.f32(kNoScore));
+    sees.push_back(emitSees(row, place, keyPosition, end));
+    score = b.select(sees.back(), modifyScore(row, score, keyPosition), b.f32(kNoScore));
   }
   SmallVector<Value> maxima =
       b.reduceBlock(scores, reductions, [&](Value x, Value y) { return b.maximum(x, y); });
@@ -167,16 +290,16 @@ void AttentionEmitter::emitPartition(SoftmaxState &state, Value start, Value end
 }
 
 /// The products of one key with the queries of all rows.
-SmallVector<Value> AttentionEmitter::emitScores(Value address) {
+SmallVector<Value> AttentionEmitter::emitScores(const DeviceCacheSide::Token &key) {
   SmallVector<Value> zeros(rows.size(), b.f32(0.0));
   int64_t channels = layout.key_head_dim;
   return b.loop(b.index(0), b.index(channels), 1, zeros,
                 [&](Value channel, ValueRange carried) -> SmallVector<Value> {
                   SmallVector<Value> sums(carried);
-                  Value key = cache->loadKey(address, channel);
+                  Value element = cache->keys.load(key, channel);
                   for (auto [row, sum] : llvm::enumerate(sums)) {
                     Value from = b.index(static_cast<int64_t>(row) * channels);
-                    sum = b.fma(b.load(queries, b.add(from, channel)), key, sum);
+                    sum = b.fma(b.load(queries, b.add(from, channel)), element, sum);
                   }
                   return sums;
                 });
@@ -197,11 +320,13 @@ void AttentionEmitter::emitValues(SoftmaxState &state, Value count) {
   state.sums = b.loop(first, limit, geometry.phases, state.sums,
                       [&](Value key, ValueRange carried) -> SmallVector<Value> {
                         SmallVector<Value> sums(carried), loaded;
-                        Value address = b.load(valueAddresses, key);
+                        DeviceCacheSide::Token value{b.load(valueAddresses, key), Value()};
+                        if (valueScales)
+                          value.scales = b.load(valueScales, key);
                         for (int64_t i = 0; i < geometry.channelsPerThread; ++i) {
                           Value readable =
                               b.minimum(channel(i), b.index(layout.value_head_dim - 1));
-                          loaded.push_back(cache->loadValue(address, readable));
+                          loaded.push_back(cache->values.load(value, readable));
                         }
                         for (size_t row = 0; row < rows.size(); ++row) {
                           Value weight = b.load(weights, weightAt(row, key));
@@ -231,8 +356,15 @@ void AttentionEmitter::combinePhases(SoftmaxState &state) {
   }
 }
 
-//===--- Results
-//-------------------------------------------------------------------------------===//
+Value addSink(GPUKernelBuilder &b, Value sink, Value &maximum, Value &total) {
+  Value largest = b.maximum(maximum, sink);
+  Value rescale = b.exp2(b.sub(maximum, largest));
+  total = b.fma(total, rescale, b.exp2(b.sub(sink, largest)));
+  maximum = largest;
+  return rescale;
+}
+
+//===--- Results -----------------------------------------------------------------------------===//
 
 Value AttentionEmitter::channel(size_t part) {
   if (geometry.phases > 1)

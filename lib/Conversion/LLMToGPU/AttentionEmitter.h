@@ -19,16 +19,26 @@
 
 namespace mlir::llm {
 
-/// What an attention kernel reads; memrefs of the device.
+/// What an attention kernel reads; memrefs of the device, and scalars. A dot product times `scale`
+/// is a score in units of log2 or, with a soft cap, what tanh is taken of; `cap` is the cap in
+/// units of log2. What comes after `scale` is null where the kernel has none.
 struct AttentionOperands {
   Value query, pool, table, tableStride, contextLengths, cuLengths, layer, scale;
+  Value cap;
+  ConstantScales scales;
+  Value slopes, sinks, tree, positions;
 
-  static constexpr unsigned count = 8;
-  /// Their types, in the order of the members, and the members from a kernel's first arguments.
+  /// Their types, in the order of the members; how many there are; and the members from a kernel's
+  /// first arguments.
   static SmallVector<Type> types(const GPUKernelLibrary &library,
                                  const AttentionDeviceKernel &kernel);
-  static AttentionOperands from(ValueRange arguments);
+  static size_t count(const AttentionDeviceKernel &kernel);
+  static AttentionOperands from(const AttentionDeviceKernel &kernel, ValueRange arguments);
 };
+
+/// Adds a learned sink, whose logit is in units of log2, to a row's state: it has a weight and no
+/// value. Returns what to multiply the row's sums by.
+Value addSink(GPUKernelBuilder &builder, Value sink, Value &maximum, Value &total);
 
 class AttentionEmitter {
 public:
@@ -55,12 +65,20 @@ public:
 private:
   struct Row {
     Value token, head, exists;
-    Value visible; ///< Keys that it sees: its position + 1.
+    Value visible; ///< Its place in the cache + 1: keys after that are not there for it.
+    Value position;
+    Value slope; ///< Of ALiBi, in units of log2.
+    Value tree;  ///< Its bits, i64.
   };
   void findTile();
   void makeRows();
   void loadQueries();
-  SmallVector<Value> emitScores(Value address);
+  SmallVector<Value> emitScores(const DeviceCacheSide::Token &key);
+  Value emitKeyPosition(Value place);
+  Value modifyScore(const Row &row, Value score, Value keyPosition);
+  Value emitSees(const Row &row, Value place, Value keyPosition, Value end);
+  Value isInWindow(Value position, Value keyPosition);
+  Value mayBeSeen(Value first, Value last);
   void emitPartition(SoftmaxState &state, Value start, Value end);
   void emitValues(SoftmaxState &state, Value count);
   void combinePhases(SoftmaxState &state);
@@ -75,8 +93,11 @@ private:
   const AttentionOperands &in;
   SmallVector<Row> rows;
   Value hasTile, sequence, chunk, firstToken, lastToken, context, lastVisible;
+  Value firstPosition;       ///< The smallest of the rows.
+  Value stepBegin, stepSize; ///< Keys that were there before this step's tokens; these tokens.
   Value kvHead, part, thread;
-  Value queries, weights, valueAddresses, reductions; ///< Workgroup memory.
+  /// Workgroup memory; the addresses of scales only where values have stored ones.
+  Value queries, weights, valueAddresses, valueScales, reductions;
   std::optional<DeviceCache> cache;
 };
 

@@ -2,13 +2,17 @@
 
 #include "AttentionGeometry.h"
 
+#include "../LLMToCPU/CacheElements.h"
+
 namespace mlir::llm {
 
 int64_t AttentionGeometry::workgroupBytes(const GPUTarget &target,
                                           const AttentionDeviceKernel &kernel, int64_t rows) {
-  // Queries, weights and partial reductions of each row; the address of each key's value.
+  // Queries, weights and partial reductions of each row; the address of each key's value, and of
+  // its scale.
   int64_t floats = kernel.layout.key_head_dim + kThreads + kThreads / target.subgroupSize;
-  return rows * floats * 4 + kThreads * 8;
+  int64_t addresses = CacheSide::values(kernel.layout).storedGroups() > 0 ? 2 : 1;
+  return rows * floats * 4 + kThreads * 8 * addresses;
 }
 
 AttentionGeometry AttentionGeometry::get(const GPUTarget &target,

@@ -18,8 +18,15 @@ using Tile = AttentionGeometry::Tile;
 
 /// What names and kernels of one op share.
 static std::string nameOf(const AttentionDeviceKernel &kernel) {
-  return std::to_string(kernel.heads) + "_" + cacheName(kernel.layout) + "_" +
-         elementName(kernel.element);
+  std::string name = std::to_string(kernel.heads) + "_" + cacheName(kernel.layout) + "_" +
+                     elementName(kernel.element);
+  for (auto [isThere, feature] :
+       {std::pair(kernel.softCap > 0, "_cap"), std::pair(kernel.alibiSlopes, "_alibi"),
+        std::pair(kernel.sinkLogits, "_sinks"), std::pair(kernel.treeMask, "_tree"),
+        std::pair(kernel.positions, "_positions")})
+    if (isThere)
+      name += feature;
+  return name;
 }
 
 /// A state in memory: the sums of a head's channels, then the maximum and the total.
@@ -34,18 +41,31 @@ static Value emitStateAddress(KernelBuilder &b, const AttentionDeviceKernel &ker
   return b.mul(at, b.index(stateSize(kernel)));
 }
 
-static void storeResult(GPUKernelBuilder &b, const AttentionDeviceKernel &kernel, Value sum,
-                        Value total, Value output, const AttentionEmitter::RowChannel &at) {
-  // A token that sees nothing has no weights: its result is zero.
-  Value inverse = b.div(b.f32(1.0), total);
-  Value result = b.select(b.greaterThan(total, b.f32(0.0)), b.mul(sum, inverse), b.f32(0.0));
+namespace {
+/// The state of a row, of which one channel is stored.
+struct RowState {
+  Value maximum, total, sum;
+};
+} // namespace
+
+/// `sinks` is null without learned sinks.
+static void storeResult(GPUKernelBuilder &b, const AttentionDeviceKernel &kernel, RowState state,
+                        Value sinks, Value output, const AttentionEmitter::RowChannel &at) {
+  if (sinks) {
+    Value sink = b.mul(b.load(sinks, at.head), b.f32(llvm::numbers::log2e));
+    Value rescale = addSink(b, sink, state.maximum, state.total);
+    state.sum = b.mul(state.sum, rescale);
+  }
+  // A token that sees nothing has no weights: its result is zero. A NaN stays one.
+  Value isEmpty = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, state.total, b.f32(0.0));
+  Value inverse = b.div(b.f32(1.0), state.total);
+  Value result = b.select(isEmpty, b.f32(0.0), b.mul(state.sum, inverse));
   Value row = b.add(b.mul(at.token, b.index(kernel.heads)), at.head);
   Value element = b.add(b.mul(row, b.index(kernel.layout.value_head_dim)), at.channel);
   b.store(b.truncate(result, kernel.element), output, element);
 }
 
-//===--- The kernels
-//---------------------------------------------------------------------------===//
+//===--- The kernels -------------------------------------------------------------------------===//
 
 /// All splits of a tile of tokens. Arguments: the operands, output.
 static gpu::GPUFuncOp getPrefillKernel(GPUKernelLibrary &library,
@@ -57,8 +77,8 @@ static gpu::GPUFuncOp getPrefillKernel(GPUKernelLibrary &library,
   return library.getOrCreateKernel(
       "paged_attention_" + nameOf(kernel), types, AttentionGeometry::kThreads,
       [&](GPUKernelBuilder &b, ValueRange arguments) {
-        AttentionOperands operands = AttentionOperands::from(arguments);
-        Value output = arguments[AttentionOperands::count];
+        AttentionOperands operands = AttentionOperands::from(kernel, arguments);
+        Value output = arguments[AttentionOperands::count(kernel)];
         AttentionEmitter emitter(b, kernel, geometry, operands);
         emitter.forTile([&] {
           int64_t rows = geometry.rows();
@@ -72,7 +92,8 @@ static gpu::GPUFuncOp getPrefillKernel(GPUKernelLibrary &library,
                      });
           SoftmaxState state = SoftmaxState::unflatten(results, rows);
           emitter.forOwnedChannels([&](const AttentionEmitter::RowChannel &at) {
-            storeResult(b, kernel, state.sumOf(at.row, at.part), state.totals[at.row], output, at);
+            RowState row{state.maxima[at.row], state.totals[at.row], state.sumOf(at.row, at.part)};
+            storeResult(b, kernel, row, operands.sinks, output, at);
           });
         });
       });
@@ -88,9 +109,10 @@ static gpu::GPUFuncOp getSplitKernel(GPUKernelLibrary &library, const AttentionD
   return library.getOrCreateKernel(
       "paged_attention_split_" + nameOf(kernel), types, AttentionGeometry::kThreads,
       [&](GPUKernelBuilder &b, ValueRange arguments) {
-        AttentionOperands operands = AttentionOperands::from(arguments);
-        Value states = arguments[AttentionOperands::count];
-        Value tokens = arguments[AttentionOperands::count + 1];
+        AttentionOperands operands = AttentionOperands::from(kernel, arguments);
+        size_t count = AttentionOperands::count(kernel);
+        Value states = arguments[count];
+        Value tokens = arguments[count + 1];
         Value split = b.blockId(gpu::Dimension::z);
         AttentionEmitter emitter(b, kernel, geometry, operands);
         emitter.forTile([&] {
@@ -128,11 +150,13 @@ static Value emitVisible(GPUKernelBuilder &b, Value contextLengths, Value cuLeng
 }
 
 /// Merges the splits of a (token, head). Arguments: states, number of tokens, context lengths,
-/// cumulative lengths, output.
+/// cumulative lengths, output; learned sinks, if any.
 static gpu::GPUFuncOp getMergeKernel(GPUKernelLibrary &library,
                                      const AttentionDeviceKernel &kernel) {
   SmallVector<Type> types = {library.floatsType(), library.indexType(), library.intsType(),
                              library.intsType(), library.vectorType(kernel.element)};
+  if (kernel.sinkLogits)
+    types.push_back(library.floatsType());
   int64_t length = library.getTarget().splitTokens, channels = kernel.layout.value_head_dim;
   return library.getOrCreateKernel(
       "paged_attention_merge_" + nameOf(kernel), types, AttentionGeometry::kThreads,
@@ -155,19 +179,21 @@ static gpu::GPUFuncOp getMergeKernel(GPUKernelLibrary &library,
                        SoftmaxState before = SoftmaxState::unflatten(carried, 1);
                        return before.merge(b, next).flatten();
                      });
-          storeResult(b, kernel, results[2], results[1], output, {0, 0, token, head, channel});
+          storeResult(b, kernel, {results[0], results[1], results[2]},
+                      kernel.sinkLogits ? arguments[5] : Value(), output,
+                      {0, 0, token, head, channel});
         });
       });
 }
 
-//===--- The launch
-//----------------------------------------------------------------------------===//
+//===--- The launch --------------------------------------------------------------------------===//
 
 namespace {
 /// The arguments of a launch function, those that kernels read on the device.
 struct LaunchArguments {
   SmallVector<Value> operands; ///< As AttentionOperands.
   Value tokens, sequences, output;
+  Value sinks; ///< The operand, or null.
 };
 } // namespace
 
@@ -204,8 +230,10 @@ static void launchDecode(GPUKernelLibrary &library, KernelBuilder &b,
   SmallVector<Value> arguments(in.operands);
   arguments.append({states, in.tokens});
   launch.launch(split, {emitTiles(b, in, geometry.tileTokens), heads, splits}, arguments);
-  launch.launch(merge, {in.tokens, b.index(kernel.heads), b.index(1)},
-                {states, in.tokens, in.operands[4], in.operands[5], in.output});
+  SmallVector<Value> merged = {states, in.tokens, in.operands[4], in.operands[5], in.output};
+  if (in.sinks)
+    merged.push_back(in.sinks);
+  launch.launch(merge, {in.tokens, b.index(kernel.heads), b.index(1)}, merged);
   launch.finish();
 }
 
@@ -217,7 +245,9 @@ static void emitLaunch(GPUKernelLibrary &library, KernelBuilder &b,
   in.tokens = b.div(memref::DimOp::create(b, a[0], 0), row);
   in.sequences = memref::DimOp::create(b, a[4], 0);
   b.ifThen(b.compare(arith::CmpIPredicate::ne, in.tokens, b.index(0)), [&] {
-    Value scale = b.f32(kernel.scale * llvm::numbers::log2e);
+    constexpr double log2e = llvm::numbers::log2e;
+    bool isCapped = kernel.softCap > 0;
+    Value scale = b.f32(isCapped ? kernel.scale / kernel.softCap : kernel.scale * log2e);
     in.operands = {launch.toDevice(a[0]),
                    a[1],
                    launch.toDevice(a[2]),
@@ -226,6 +256,11 @@ static void emitLaunch(GPUKernelLibrary &library, KernelBuilder &b,
                    launch.toDevice(a[5]),
                    a[6],
                    scale};
+    if (isCapped)
+      in.operands.push_back(b.f32(kernel.softCap * log2e));
+    for (Value optional : a.drop_front(8))
+      in.operands.push_back(launch.toDevice(optional));
+    in.sinks = AttentionOperands::from(kernel, in.operands).sinks;
     in.output = launch.deviceResult(a[7]);
     // On average a token a sequence: the keys are the work to share.
     Value isDecode = b.compare(arith::CmpIPredicate::sle, in.tokens, in.sequences);
@@ -237,13 +272,18 @@ static void emitLaunch(GPUKernelLibrary &library, KernelBuilder &b,
 }
 
 func::FuncOp getLaunch(GPUKernelLibrary &library, const AttentionDeviceKernel &kernel) {
-  MemRefType rows = library.vectorType(kernel.element), ints = library.intsType();
-  Type index = library.indexType();
   std::string name = "launch_paged_attention_" + nameOf(kernel) + "_" +
                      llvm::utohexstr(llvm::bit_cast<uint64_t>(kernel.scale));
-  return library.getOrCreateHostFunction(
-      name, {rows, library.bytesType(), ints, index, ints, ints, index, rows},
-      [&](KernelBuilder &b, ValueRange arguments) { emitLaunch(library, b, kernel, arguments); });
+  if (kernel.softCap > 0)
+    name += "_" + llvm::utohexstr(llvm::bit_cast<uint64_t>(kernel.softCap));
+  // The kernel's operands but the scalars, which are static here, and the output.
+  SmallVector<Type> operands = AttentionOperands::types(library, kernel);
+  SmallVector<Type> types(ArrayRef(operands).take_front(7));
+  types.push_back(library.vectorType(kernel.element));
+  llvm::append_range(types, ArrayRef(operands).drop_front(kernel.softCap > 0 ? 9 : 8));
+  return library.getOrCreateHostFunction(name, types, [&](KernelBuilder &b, ValueRange arguments) {
+    emitLaunch(library, b, kernel, arguments);
+  });
 }
 
 } // namespace mlir::llm

@@ -4,6 +4,7 @@
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 
 namespace mlir::llm {
 
@@ -68,6 +69,17 @@ void GPUKernelBuilder::forMine(Value count, LoopBody body) {
   loop(threadId(), count, numThreads, body);
 }
 
+SmallVector<Value> GPUKernelBuilder::ifThenElse(Value condition, ValueRange otherwise,
+                                                llvm::function_ref<SmallVector<Value>()> body) {
+  auto ifOp = scf::IfOp::create(*this, otherwise.getTypes(), condition, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(*this);
+  setInsertionPointToStart(ifOp.thenBlock());
+  scf::YieldOp::create(*this, body());
+  setInsertionPointToStart(ifOp.elseBlock());
+  scf::YieldOp::create(*this, otherwise);
+  return ifOp.getResults();
+}
+
 Value GPUKernelBuilder::fma(Value x, Value y, Value z) {
   return intrinsic("llvm.fma.f32", getF32Type(), {x, y, z});
 }
@@ -75,6 +87,20 @@ Value GPUKernelBuilder::maximum(Value lhs, Value rhs) {
   if (lhs.getType().isF32())
     return intrinsic("llvm.maxnum.f32", getF32Type(), {lhs, rhs});
   return KernelBuilder::maximum(lhs, rhs);
+}
+Value GPUKernelBuilder::minimumNumber(Value lhs, Value rhs) {
+  return intrinsic("llvm.minnum.f32", getF32Type(), {lhs, rhs});
+}
+Value GPUKernelBuilder::absolute(Value value) {
+  return intrinsic("llvm.fabs.f32", getF32Type(), value);
+}
+Value GPUKernelBuilder::roundEven(Value value) {
+  return intrinsic("llvm.roundeven.f32", getF32Type(), value);
+}
+Value GPUKernelBuilder::tanh(Value value) {
+  // exp(2x): infinite or zero far from 0, where tanh is 1 or -1.
+  Value exponential = exp2(mul(value, f32(2.0 * llvm::numbers::log2e)));
+  return sub(f32(1.0), div(f32(2.0), add(exponential, f32(1.0))));
 }
 Value GPUKernelBuilder::exp2(Value value) {
   return intrinsic("llvm.exp2.f32", getF32Type(), value);

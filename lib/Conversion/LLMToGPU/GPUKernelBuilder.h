@@ -1,7 +1,7 @@
 // GPUKernelBuilder: the vocabulary of GPU kernels (threads, shuffles, workgroup memory), on top of
 // the arithmetic and loops that CPU kernels use. It emits gpu, arith, scf and memref ops, and calls
-// of the LLVM intrinsics that every GPU has an instruction for (fma, maxnum, exp2, sqrt): for
-// math ops MLIR's lowerings call the vendors' libraries.
+// of the LLVM intrinsics that every GPU has an instruction for (fma, maxnum, minnum, fabs,
+// roundeven, exp2, sqrt): for math ops MLIR's lowerings call the vendors' libraries.
 
 #ifndef LLMIR_LIB_CONVERSION_LLMTOGPU_GPUKERNELBUILDER_H
 #define LLMIR_LIB_CONVERSION_LLMTOGPU_GPUKERNELBUILDER_H
@@ -45,10 +45,19 @@ public:
   /// Runs `body` for i = thread, thread + threads, … < `count`.
   void forMine(Value count, LoopBody body);
 
+  /// The values of `body` where the condition holds, else `otherwise`.
+  SmallVector<Value> ifThenElse(Value condition, ValueRange otherwise,
+                                llvm::function_ref<SmallVector<Value>()> body);
+
   /// Of f32 scalars.
   Value fma(Value x, Value y, Value z);
-  Value maximum(Value lhs, Value rhs); ///< Also of signed integers and indices.
+  Value maximum(Value lhs, Value rhs);       ///< Also of signed integers and indices.
+  Value minimumNumber(Value lhs, Value rhs); ///< Of f32; of a NaN and a number: the number.
+  Value absolute(Value value);
+  Value roundEven(Value value); ///< To the nearest integer, ties to even.
   Value exp2(Value value);
+  /// tanh of an f32, from exp2: to 2e-7, absolutely.
+  Value tanh(Value value);
   Value squareRoot(Value value);
   /// Of floats.
   Value greaterThan(Value lhs, Value rhs);

@@ -13,7 +13,8 @@ namespace mlir::llm {
 
 /// Writes keys and values into their slots; negative slots are skipped. A block is a (token, head),
 /// a thread a channel. Launch: keys, values memref<?xT>, pool memref<?xi8>, slots memref<?xi32>,
-/// layer (index).
+/// layer (index), then the constant scales memref<?xf32> of keys and of values, where the layout
+/// has any.
 struct StoreKVDeviceKernel {
   llmir_cache_layout layout;
   Type element; ///< Of keys and values.
@@ -22,12 +23,19 @@ func::FuncOp getLaunch(GPUKernelLibrary &library, const StoreKVDeviceKernel &ker
 
 /// Causal attention over a paged cache. Launch: query memref<?xT>, pool memref<?xi8>, block table
 /// memref<?xi32>, entries of a table row (index), context lengths memref<?xi32>, cumulative lengths
-/// memref<?xi32>, layer (index), output memref<?xT>.
+/// memref<?xi32>, layer (index), output memref<?xT>, then, each where there is one: constant scales
+/// of keys and of values, slopes [heads], sink logits [heads] memref<?xf32>, a tree mask
+/// memref<?xi64>, positions memref<?xi32>.
 struct AttentionDeviceKernel {
   llmir_cache_layout layout;
   int64_t heads;
   double scale;
-  Type element; ///< Of query and output.
+  Type element;       ///< Of query and output.
+  double softCap = 0; ///< 0: none.
+  bool alibiSlopes = false;
+  bool sinkLogits = false;
+  bool treeMask = false;
+  bool positions = false; ///< Else a token's place in the cache is its position.
 
   int64_t groupSize() const { return heads / layout.num_kv_heads; }
 };

@@ -26,25 +26,33 @@ static void emitKernel(GPUKernelBuilder &b, const llmir_cache_layout &layout,
                        ValueRange arguments) {
   Value keys = arguments[0], values = arguments[1], pool = arguments[2];
   Value slots = arguments[3], layer = arguments[4];
+  ConstantScales scales;
+  ValueRange rest = arguments.drop_front(5);
+  if (CacheSide::keys(layout).hasConstantScale()) {
+    scales.keys = rest.front();
+    rest = rest.drop_front();
+  }
+  if (CacheSide::values(layout).hasConstantScale())
+    scales.values = rest.front();
+  Value scratch;
+  if (CacheSide::keys(layout).storedGroups() > 0 || CacheSide::values(layout).storedGroups() > 0)
+    scratch = b.workgroupBuffer(b.getF32Type(), b.numSubgroups());
   Value token = b.blockId(gpu::Dimension::x), head = b.blockId(gpu::Dimension::y);
   Value slot = b.load(slots, token);
   b.ifThen(b.compare(arith::CmpIPredicate::sge, slot, b.i32(0)), [&] {
-    DeviceCache cache(b, layout, pool, layer, head);
+    DeviceCache cache(b, layout, pool, layer, head, scales);
     Value position = b.toIndex(slot);
     Value block = b.div(position, b.index(layout.block_size));
     Value inBlock = b.rem(position, b.index(layout.block_size));
     Value row = b.add(b.mul(token, b.index(layout.num_kv_heads)), head);
-
-    Value key = cache.keyAddress(block, inBlock);
-    Value keyRow = b.mul(row, b.index(layout.key_head_dim));
-    b.forMine(b.index(layout.key_head_dim), [&](Value channel) {
-      cache.storeKey(b.extend(b.load(keys, b.add(keyRow, channel))), key, channel);
-    });
-    Value value = cache.valueAddress(block, inBlock);
-    Value valueRow = b.mul(row, b.index(layout.value_head_dim));
-    b.forMine(b.index(layout.value_head_dim), [&](Value channel) {
-      cache.storeValue(b.extend(b.load(values, b.add(valueRow, channel))), value, channel);
-    });
+    auto store = [&](DeviceCacheSide &side, Value rows) {
+      Value first = b.mul(row, b.index(side.side().headDim));
+      side.store(
+          side.at(block, inBlock),
+          [&](Value channel) { return b.extend(b.load(rows, b.add(first, channel))); }, scratch);
+    };
+    store(cache.keys, keys);
+    store(cache.values, values);
   });
 }
 
@@ -54,6 +62,9 @@ func::FuncOp getLaunch(GPUKernelLibrary &library, const StoreKVDeviceKernel &ker
   MemRefType rows = library.vectorType(kernel.element);
   SmallVector<Type> types = {rows, rows, library.bytesType(), library.intsType(),
                              library.indexType()};
+  for (const CacheSide &side : {CacheSide::keys(layout), CacheSide::values(layout)})
+    if (side.hasConstantScale())
+      types.push_back(library.floatsType());
   gpu::GPUFuncOp device = library.getOrCreateKernel(
       name, types, threadsFor(library.getTarget(), layout),
       [&](GPUKernelBuilder &b, ValueRange arguments) { emitKernel(b, layout, arguments); });
@@ -64,8 +75,10 @@ func::FuncOp getLaunch(GPUKernelLibrary &library, const StoreKVDeviceKernel &ker
           KernelLaunch launch(b);
           Value keys = launch.toDevice(arguments[0]), values = launch.toDevice(arguments[1]);
           Value slots = launch.toDevice(arguments[3]);
-          launch.launch(device, {tokens, b.index(layout.num_kv_heads), b.index(1)},
-                        {keys, values, arguments[2], slots, arguments[4]});
+          SmallVector<Value> operands = {keys, values, arguments[2], slots, arguments[4]};
+          for (Value scales : arguments.drop_front(5))
+            operands.push_back(launch.toDevice(scales));
+          launch.launch(device, {tokens, b.index(layout.num_kv_heads), b.index(1)}, operands);
           launch.finish();
         });
       });

@@ -84,7 +84,7 @@ createTargetMachine(const TargetDescription &description) {
 /// Names the module's target; fails on what is not LLVM dialect.
 static LogicalResult prepareModule(ModuleOp module, const TargetDescription &target,
                                    const llvm::TargetMachine &machine) {
-  WalkResult result = module.walk([&](Operation *op) {
+  WalkResult result = module.walk<WalkOrder::PreOrder>([&](Operation *op) {
     if (op == module || isa<LLVM::LLVMDialect>(op->getDialect()))
       return WalkResult::advance();
     op->emitError("expected only operations of the LLVM dialect, but got '")

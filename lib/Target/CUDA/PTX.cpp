@@ -43,6 +43,7 @@ FailureOr<DeviceCode> generateCubin(ModuleOp module, StringRef chip) {
   for (const char *variable : {"CUDA_ROOT", "CUDA_HOME", "CUDA_PATH"})
     search.variables.emplace_back(variable, "bin/ptxas");
   search.files = {"/usr/local/cuda/bin/ptxas"};
+  search.belowFolder = "bin/ptxas";
   search.package = "the CUDA toolkit";
   ::llmir::StatusOr<std::string> assembler = findTool("ptxas", search);
   if (!assembler)
@@ -75,6 +76,7 @@ static void addTranslation(StringRef name, StringRef description, Generator gene
 
 void registerCUDATranslations() {
   gpuChipOption(kDefaultChip);
+  gpuToolsOption();
   addTranslation("llmir-to-ptx", "Generate PTX for an NVIDIA GPU from kernels or llm ops",
                  generatePTX);
   addTranslation("llmir-to-cubin", "Generate a cubin for an NVIDIA GPU (needs ptxas)",

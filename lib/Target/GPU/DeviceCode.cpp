@@ -55,13 +55,7 @@ static SmallVector<gpu::GPUModuleOp> findKernelModules(ModuleOp module) {
 
 FailureOr<gpu::GPUModuleOp> prepareKernels(ModuleOp module, const GPUTarget &target) {
   PassManager manager(module.getContext());
-  ConvertLLMToGPUPassOptions options;
-  options.subgroupSize = target.subgroupSize;
-  options.workgroupMemory = target.workgroupMemory;
-  options.splitTokens = target.splitTokens;
-  manager.addPass(createConvertLLMToGPUPass(options));
-  manager.addPass(createCanonicalizerPass());
-  manager.addPass(createCSEPass());
+  addGPUPasses(manager, target);
   if (failed(manager.run(module)))
     return failure();
   SmallVector<gpu::GPUModuleOp> found = findKernelModules(module);

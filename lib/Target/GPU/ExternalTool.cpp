@@ -3,6 +3,7 @@
 #include "llmir/Target/GPU/ExternalTool.h"
 
 #include "llvm/ADT/SmallString.h"
+#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -17,9 +18,29 @@ using ::llmir::Status;
 using ::llmir::StatusOr;
 using llvm::StringRef;
 
+StringRef mlir::llm::gpuToolsOption() {
+  static llvm::cl::opt<std::string> folder(
+      "gpu-tools",
+      llvm::cl::desc("Folder that has bin/ptxas, llvm/bin/ld.lld and amdgcn/bitcode; they are "
+                     "looked for there and nowhere else (default: the usual places)"),
+      llvm::cl::value_desc("folder"));
+  return folder;
+}
+
 StatusOr<std::string> mlir::llm::findTool(StringRef what, const ToolSearch &search) {
   std::string tried;
   auto note = [&](const std::string &place) { tried += (tried.empty() ? "" : ", ") + place; };
+  auto notFound = [&] {
+    return ::llmir::notFound("cannot find " + what.str() + " of " + search.package +
+                             ": looked for " + tried);
+  };
+  if (StringRef folder = gpuToolsOption(); !folder.empty()) {
+    std::string path = folder.str() + "/" + search.belowFolder;
+    if (llvm::sys::fs::exists(path))
+      return path;
+    note(path);
+    return notFound();
+  }
   for (const std::string &name : search.namesOnPath) {
     if (auto path = llvm::sys::findProgramByName(name))
       return *path;
@@ -37,8 +58,7 @@ StatusOr<std::string> mlir::llm::findTool(StringRef what, const ToolSearch &sear
       return file;
     note(file);
   }
-  return ::llmir::notFound("cannot find " + what.str() + " of " + search.package + ": looked for " +
-                           tried);
+  return notFound();
 }
 
 namespace {

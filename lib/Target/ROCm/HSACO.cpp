@@ -53,17 +53,28 @@ static ::llmir::StatusOr<std::string> findLinker() {
   search.files = {LLMIR_LLVM_TOOLS_DIR "/ld.lld"};
   search.namesOnPath = {"ld.lld-22"};
   search.variables = {{"ROCM_PATH", "llvm/bin/ld.lld"}};
+  search.belowFolder = "llvm/bin/ld.lld";
   search.package = "LLVM 22 (package lld-22)";
   return findTool("ld.lld", search);
 }
 
-/// The folder that has bitcode/ocml.bc, or nothing: only kernels that call it need it.
-static std::string findDeviceLibraries() {
+/// The folder that has bitcode/ocml.bc.
+static ::llmir::StatusOr<std::string> findDeviceLibraries() {
   ToolSearch search;
+  search.belowFolder = "amdgcn";
+  search.package = "ROCm (package rocm-device-libs)";
   search.variables = {{"ROCM_PATH", "amdgcn"}};
   search.files = {"/opt/rocm/amdgcn", "/usr/lib/x86_64-linux-gnu/amdgcn"};
-  ::llmir::StatusOr<std::string> folder = findTool("the device libraries", search);
-  return folder ? *folder : std::string();
+  return findTool("the device libraries", search);
+}
+
+/// A function of AMD's device libraries that the kernels call, or nothing.
+static LLVM::LLVMFuncOp findLibraryFunction(gpu::GPUModuleOp kernels) {
+  for (auto function : kernels.getOps<LLVM::LLVMFuncOp>())
+    for (StringRef prefix : {"__ocml_", "__ockl_"})
+      if (function.isExternal() && function.getName().starts_with(prefix))
+        return function;
+  return nullptr;
 }
 
 /// From gfx10 on subgroups have 32 threads, before 64. Workgroup memory is 64 KiB on all.
@@ -75,13 +86,6 @@ static GPUTarget targetOf(StringRef chip) {
 FailureOr<DeviceCode> generateHSACO(ModuleOp module, StringRef chip) {
   if (failed(checkChip(module, kTriple, chip, kDefaultChip)))
     return failure();
-  ::llmir::StatusOr<std::string> linker = findLinker();
-  if (!linker)
-    return emitError(module.getLoc()) << linker.status().message();
-  ToolkitFolder toolkit;
-  if (::llmir::Status status = toolkit.create(*linker, findDeviceLibraries()); !status)
-    return emitError(module.getLoc()) << status.message();
-
   GPUTarget target = targetOf(chip);
   FailureOr<gpu::GPUModuleOp> kernels = prepareKernels(module, target);
   if (failed(kernels) ||
@@ -92,6 +96,19 @@ FailureOr<DeviceCode> generateHSACO(ModuleOp module, StringRef chip) {
         manager.addPass(createConvertGpuOpsToROCDLOps(options));
       })))
     return failure();
+  // What is wrong with the module is said before what is missing here.
+  ::llmir::StatusOr<std::string> linker = findLinker();
+  if (!linker)
+    return emitError(module.getLoc()) << linker.status().message();
+  ::llmir::StatusOr<std::string> libraries = findDeviceLibraries();
+  if (LLVM::LLVMFuncOp function = findLibraryFunction(*kernels); function && !libraries)
+    return emitError(function.getLoc())
+           << libraries.status().message() << "; a kernel calls " << function.getName();
+  ToolkitFolder toolkit;
+  if (::llmir::Status status = toolkit.create(*linker, libraries ? *libraries : std::string());
+      !status)
+    return emitError(module.getLoc()) << status.message();
+
   StringRef features = target.subgroupSize == 64 ? "+wavefrontsize64" : "+wavefrontsize32";
   auto attribute =
       ROCDL::ROCDLTargetAttr::get(module.getContext(), /*optLevel=*/3, kTriple, chip, features);
@@ -100,6 +117,7 @@ FailureOr<DeviceCode> generateHSACO(ModuleOp module, StringRef chip) {
 
 void registerROCmTranslations() {
   gpuChipOption(kDefaultChip);
+  gpuToolsOption();
   TranslateFromMLIRRegistration registration(
       "llmir-to-hsaco", "Generate a code object for an AMD GPU from kernels or llm ops",
       [](ModuleOp module, raw_ostream &output) -> LogicalResult {

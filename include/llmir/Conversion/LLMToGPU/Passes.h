@@ -3,6 +3,7 @@
 #ifndef LLMIR_CONVERSION_LLMTOGPU_PASSES_H
 #define LLMIR_CONVERSION_LLMTOGPU_PASSES_H
 
+#include "llmir/Conversion/LLMToGPU/GPUTarget.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/Pass.h"
 
@@ -15,6 +16,10 @@ namespace mlir::llm {
 
 #define GEN_PASS_REGISTRATION
 #include "llmir/Conversion/LLMToGPU/Passes.h.inc"
+
+/// Appends the passes that make kernels, and host code that launches them, of a module in llm IR.
+/// What they leave is verified: no op but of the dialects that code generators for GPUs take.
+void addGPUPasses(OpPassManager &manager, const GPUTarget &target);
 
 } // namespace mlir::llm
 

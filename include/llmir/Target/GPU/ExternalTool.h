@@ -20,13 +20,19 @@ struct ToolSearch {
   /// looked for below it.
   std::vector<std::pair<std::string, std::string>> variables;
   std::vector<std::string> files;
+  /// Its place below the folder of `--gpu-tools`.
+  std::string belowFolder;
   /// Who has it, for the error: `the CUDA toolkit`.
   std::string package;
 };
 
-/// The first that exists: on the path, below a variable's folder, at a file's path. NotFound lists
-/// what was looked for.
+/// The first that exists: on the path, below a variable's folder, at a file's path; or, when the
+/// option `--gpu-tools` names a folder, below that and nowhere else. NotFound lists what was looked
+/// for and where.
 ::llmir::StatusOr<std::string> findTool(llvm::StringRef what, const ToolSearch &search);
+
+/// The value of `--gpu-tools`. The first call makes the option.
+llvm::StringRef gpuToolsOption();
 
 /// Runs `program` with `arguments`, in which `{in}` and `{out}` stand for temporary files, the
 /// first with `input`, and returns what it wrote to the second. Internal has what the program

@@ -478,4 +478,29 @@ def ChoosePackedLayoutsPass : Pass<"llm-choose-packed-layouts", "::mlir::ModuleO
   }];
 }
 
+def VerifyLoweredPass : Pass<"llm-verify-lowered", "::mlir::ModuleOp"> {
+  let summary = "Verify that nothing unlowered is left";
+  let description = [{
+    The last pass of a pipeline: what a conversion left behind would be refused later, by a code
+    generator that knows neither the op's source nor why, or not at all. One error at the first op, in
+    the order of the text, that is of none of `dialects`, or has an operand, a result, a block
+    argument or a signature of a type of the llm dialect or, unless `tensor` is among `dialects`, a
+    tensor. Without `dialects` only types and ops of the llm dialect are looked for. The module itself
+    may stay. Counts `ops-verified`.
+
+    Refused with `dialects=func,arith`, because nothing has lowered the branch:
+    ```mlir
+    func.func @f(%condition: i1) {
+      scf.if %condition {
+      }
+      return
+    }
+    ```
+  }];
+  let options = [
+    ListOption<"dialects", "dialects", "std::string",
+      "Dialects of which ops may be left: the target's.">
+  ];
+}
+
 #endif // LLMIR_DIALECT_LLM_TRANSFORMS_PASSES_TD

@@ -1,0 +1,24 @@
+// Which functions over a cache have CPU code: see CPUOpChecks.h. Steps are StepChecks.cpp's.
+
+#include "CPUOpChecks.h"
+
+#include "CacheOpKernels.h"
+
+namespace mlir::llm {
+
+static LogicalResult checkOp(Operation *op) {
+  if (!isa<AppendKVOp, BlockTableOp, PagedAttentionOp, StoreKVOp>(op))
+    return op->emitOpError("cannot be lowered outside a step; expected llm.append_kv, "
+                           "llm.store_kv, llm.block_table or llm.paged_attention");
+  if (failed(checkOpForm(op)))
+    return failure();
+  if (auto attention = dyn_cast<PagedAttentionOp>(op))
+    return checkAttention(attention);
+  return success();
+}
+
+LogicalResult checkFunctionsForCPU(ArrayRef<func::FuncOp> functions) {
+  return checkCacheFunctions(functions, checkOp);
+}
+
+} // namespace mlir::llm

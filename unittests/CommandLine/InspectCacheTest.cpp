@@ -76,6 +76,8 @@ TEST_F(InspectCacheTest, ShowsADump) {
   EXPECT_EQ(text.exitCode, 0) << text.errors;
   EXPECT_THAT(text.output, HasSubstr("live pool"));
   EXPECT_THAT(text.output, HasSubstr("6 (75.0 %)"));
+  EXPECT_THAT(text.output, HasSubstr("median 1, oldest 1 allocations; 0 of 2 held"));
+  EXPECT_THAT(text.output, HasSubstr("2 of them shared, the oldest of age 1"));
   EXPECT_EQ(inspect({file.path(), "--json"}).output, dump_);
 }
 

@@ -179,6 +179,7 @@ void CacheCodec::loadInverses(const StoredTokens &tokens, int64_t token, int64_t
 void CacheCodec::storeScales(const StoredTokens &target, ConstTokenRows rows) const {
   // Many at once: of neighbouring tokens, or of the groups of a single one.
   float scales[tileUnits];
+  float code = largestCode(storage_), most = largestScale(scaleType_);
   bool isSingle = target.count == 1;
   int64_t tokenStep = isSingle ? 1 : tileTokens, groupStep = isSingle ? tileUnits : 1;
   for (int64_t t = 0; t < target.count; t += tokenStep)
@@ -189,7 +190,7 @@ void CacheCodec::storeScales(const StoredTokens &target, ConstTokenRows rows) co
                                isSingle ? group_ * arraySize_ : rows.stride},
                               count, group_, scales);
       for (int64_t i = 0; i < count; ++i)
-        scales[i] = scaleBeforeRounding(scales[i], storage_, scaleType_);
+        scales[i] = std::min(scales[i] / code, most); // scaleBeforeRounding
       storeRun(target, target.first + t, g, isSingle ? Axis::Groups : Axis::Tokens, scales, count);
     }
 }

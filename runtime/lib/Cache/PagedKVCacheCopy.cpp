@@ -30,6 +30,51 @@ size_t runLength(std::span<const int32_t> slots, size_t begin, int32_t blockSize
   return end - begin;
 }
 
+constexpr int64_t lineBytes = 64;
+
+/// Starts loading `bytes` bytes, to be read or to be written.
+void prefetchToRead(const uint8_t *data, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += lineBytes)
+    __builtin_prefetch(data + at, 0);
+}
+void prefetchToWrite(uint8_t *data, int64_t bytes) {
+  // The last byte may be in a line of its own.
+  auto offset = static_cast<int64_t>(reinterpret_cast<uintptr_t>(data) % lineBytes);
+  for (int64_t at = -offset; at < bytes; at += lineBytes)
+    __builtin_prefetch(data + at, 1);
+}
+
+/// A scale of each of `groups` groups of `count` tokens.
+void prefetchScales(uint8_t *scales, int64_t stride, int64_t groups, int64_t bytes) {
+  for (int64_t group = 0; group < groups; ++group)
+    prefetchToWrite(scales + group * stride, bytes);
+}
+
+/// Starts loading the lines in which `count` tokens of a head from `token` on will be stored.
+void prefetchTokens(const llmir_cache_layout &layout, uint8_t *head, int64_t token, int64_t count) {
+  if (layout.arrangement == LLMIR_TOKEN_MAJOR_KEYS) {
+    prefetchToWrite(head + token * layout.key_token_stride, count * layout.key_token_stride);
+  } else if (layout.key_channel_stride <= lineBytes) {
+    prefetchToWrite(head, layout.value_offset); // Every line has a part of each token.
+  } else {
+    for (int64_t at = 0; at < layout.value_offset; at += layout.key_channel_stride)
+      prefetchToWrite(head + at + token * layout.key_token_stride, count * layout.key_token_stride);
+  }
+  int64_t firstRow = token / layout.value_interleave;
+  int64_t endRow = (token + count - 1) / layout.value_interleave + 1;
+  prefetchToWrite(head + layout.value_offset + firstRow * layout.value_token_stride,
+                  (endRow - firstRow) * layout.value_token_stride);
+  int64_t scaleBytes = llmir_element_size(layout.scale_type);
+  prefetchScales(head + layout.key_scale_offset + token * scaleBytes, layout.key_scale_stride,
+                 llmir_stored_scale_groups(layout.key_scale_granularity, layout.key_head_dim,
+                                           layout.key_scale_group),
+                 count * scaleBytes);
+  prefetchScales(head + layout.value_scale_offset + token * scaleBytes, layout.value_scale_stride,
+                 llmir_stored_scale_groups(layout.value_scale_granularity, layout.value_head_dim,
+                                           layout.value_scale_group),
+                 count * scaleBytes);
+}
+
 } // namespace
 
 Status PagedKVCache::checkLayers(LayerRange layers) const {
@@ -48,19 +93,19 @@ Status PagedKVCache::checkLayers(LayerRange layers) const {
 Status PagedKVCache::findLastSlots(SequenceId id, int64_t seqLen,
                                    std::vector<int32_t> &slots) const {
   auto found = sequences_.find(id);
-  std::string name = "sequence " + std::to_string(static_cast<int32_t>(id));
   if (found == sequences_.end())
-    return notFound("unknown " + name);
+    return notFound("unknown " + describe(id));
   const Sequence &sequence = found->second;
   if (seqLen > sequence.length)
     return invalidArgument("expected at most " + std::to_string(sequence.length) +
-                           " tokens to write in " + name + ", but got " + std::to_string(seqLen));
+                           " tokens to write in " + describe(id) + ", but got " +
+                           std::to_string(seqLen));
   int64_t blockSize = layout_.block_size;
   for (int64_t position = sequence.length - seqLen; position < sequence.length;) {
     BlockId block = sequence.blocks[static_cast<size_t>(position / blockSize)];
     if (StatusOr<int32_t> owners = pool_.useCount(block); !owners || *owners != 1)
       return failedPrecondition("cannot write position " + std::to_string(position) + " of " +
-                                name + ": a fork shares its block");
+                                describe(id) + ": a fork shares its block");
     int64_t end = std::min(sequence.length, (position / blockSize + 1) * blockSize);
     for (; position < end; ++position)
       slots.push_back(static_cast<int32_t>(block.index * blockSize + position % blockSize));
@@ -83,7 +128,21 @@ void PagedKVCache::writeTokens(const uint8_t *keys, const uint8_t *values, Layer
   for (int64_t layer = layers.first; layer < layers.first + layers.count; ++layer)
     for (size_t begin = 0; begin < slots.size();) {
       auto count = static_cast<int64_t>(runLength(slots, begin, layout_.block_size));
+      size_t end = begin + static_cast<size_t>(count);
       for (int64_t head = 0; head < numHeads; ++head) {
+        // Heads of several tokens are rows far apart, and the places of one token are: neither is
+        // what processors foresee. So the lines of the next head are on their way while this one
+        // is converted, and a share of the next tokens, as they lie.
+        if (head + 1 < numHeads)
+          prefetchTokens(layout_, storedTokens(slots[begin], layer, head + 1, count).head,
+                         slots[begin] % layout_.block_size, count);
+        else if (end < slots.size())
+          prefetchTokens(layout_, storedTokens(slots[end], layer, 0, 1).head,
+                         slots[end] % layout_.block_size, 1);
+        if (count > 1 && end < slots.size()) {
+          prefetchToRead(keys + (numHeads + head) * count * keyBytes, count * keyBytes);
+          prefetchToRead(values + (numHeads + head) * count * valueBytes, count * valueBytes);
+        }
         StoredTokens target = storedTokens(slots[begin], layer, head, count);
         auto constant = static_cast<size_t>(layer * numHeads + head);
         target.constantScale = keyScales_.empty() ? 0 : keyScales_[constant];
@@ -93,7 +152,7 @@ void PagedKVCache::writeTokens(const uint8_t *keys, const uint8_t *values, Layer
       }
       keys += count * numHeads * keyBytes;
       values += count * numHeads * valueBytes;
-      begin += static_cast<size_t>(count);
+      begin = end;
     }
 }
 
@@ -111,10 +170,7 @@ Status PagedKVCache::appendKV(const void *keyPtr, const void *valuePtr, int64_t 
     return writeKV(keyPtr, valuePtr, batchSize, seqLen, seqIds, blockIndices, layers);
   LLMIR_RETURN_IF_ERROR(checkConstantScales(layers));
   LLMIR_RETURN_IF_ERROR(checkArrays(keyPtr && valuePtr && seqIds, batchSize, seqLen));
-  scratchRequests_.clear();
-  for (int64_t b = 0; b < batchSize; ++b)
-    scratchRequests_.push_back({SequenceId{seqIds[b]}, seqLen});
-  LLMIR_RETURN_IF_ERROR(reserve(scratchRequests_, scratchTables_));
+  LLMIR_RETURN_IF_ERROR(reserveBatch(seqIds, batchSize, seqLen));
   writeTokens(static_cast<const uint8_t *>(keyPtr), static_cast<const uint8_t *>(valuePtr), layers);
   copyBlocks(blockIndices);
   return Status::ok();

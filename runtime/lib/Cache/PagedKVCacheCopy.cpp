@@ -44,35 +44,31 @@ void prefetchToWrite(uint8_t *data, int64_t bytes) {
     __builtin_prefetch(data + at, 1);
 }
 
-/// A scale of each of `groups` groups of `count` tokens.
-void prefetchScales(uint8_t *scales, int64_t stride, int64_t groups, int64_t bytes) {
+/// The scales of one token.
+void prefetchScales(uint8_t *scales, int64_t stride, int64_t groups) {
   for (int64_t group = 0; group < groups; ++group)
-    prefetchToWrite(scales + group * stride, bytes);
+    __builtin_prefetch(scales + group * stride, 1);
 }
 
-/// Starts loading the lines in which `count` tokens of a head from `token` on will be stored.
-void prefetchTokens(const llmir_cache_layout &layout, uint8_t *head, int64_t token, int64_t count) {
-  if (layout.arrangement == LLMIR_TOKEN_MAJOR_KEYS) {
-    prefetchToWrite(head + token * layout.key_token_stride, count * layout.key_token_stride);
-  } else if (layout.key_channel_stride <= lineBytes) {
+/// Starts loading the lines in which a token of a head will be stored.
+void prefetchToken(const llmir_cache_layout &layout, uint8_t *head, int64_t token) {
+  if (layout.arrangement == LLMIR_TOKEN_MAJOR_KEYS)
+    prefetchToWrite(head + token * layout.key_token_stride, layout.key_token_stride);
+  else if (layout.key_channel_stride <= lineBytes)
     prefetchToWrite(head, layout.value_offset); // Every line has a part of each token.
-  } else {
+  else
     for (int64_t at = 0; at < layout.value_offset; at += layout.key_channel_stride)
-      prefetchToWrite(head + at + token * layout.key_token_stride, count * layout.key_token_stride);
-  }
-  int64_t firstRow = token / layout.value_interleave;
-  int64_t endRow = (token + count - 1) / layout.value_interleave + 1;
-  prefetchToWrite(head + layout.value_offset + firstRow * layout.value_token_stride,
-                  (endRow - firstRow) * layout.value_token_stride);
+      __builtin_prefetch(head + at + token * layout.key_token_stride, 1);
+  prefetchToWrite(head + layout.value_offset +
+                      token / layout.value_interleave * layout.value_token_stride,
+                  layout.value_token_stride);
   int64_t scaleBytes = llmir_element_size(layout.scale_type);
   prefetchScales(head + layout.key_scale_offset + token * scaleBytes, layout.key_scale_stride,
                  llmir_stored_scale_groups(layout.key_scale_granularity, layout.key_head_dim,
-                                           layout.key_scale_group),
-                 count * scaleBytes);
+                                           layout.key_scale_group));
   prefetchScales(head + layout.value_scale_offset + token * scaleBytes, layout.value_scale_stride,
                  llmir_stored_scale_groups(layout.value_scale_granularity, layout.value_head_dim,
-                                           layout.value_scale_group),
-                 count * scaleBytes);
+                                           layout.value_scale_group));
 }
 
 } // namespace
@@ -130,16 +126,16 @@ void PagedKVCache::writeTokens(const uint8_t *keys, const uint8_t *values, Layer
       auto count = static_cast<int64_t>(runLength(slots, begin, layout_.block_size));
       size_t end = begin + static_cast<size_t>(count);
       for (int64_t head = 0; head < numHeads; ++head) {
-        // Heads of several tokens are rows far apart, and the places of one token are: neither is
-        // what processors foresee. So the lines of the next head are on their way while this one
-        // is converted, and a share of the next tokens, as they lie.
-        if (head + 1 < numHeads)
-          prefetchTokens(layout_, storedTokens(slots[begin], layer, head + 1, count).head,
-                         slots[begin] % layout_.block_size, count);
-        else if (end < slots.size())
-          prefetchTokens(layout_, storedTokens(slots[end], layer, 0, 1).head,
-                         slots[end] % layout_.block_size, 1);
-        if (count > 1 && end < slots.size()) {
+        // The lines of one token are far apart, and so are the rows of a head of several tokens:
+        // neither is what processors foresee. So what comes next is on its way while this head is
+        // converted: the places of one token's next head, or a share of the next tokens.
+        if (count == 1 && head + 1 < numHeads) {
+          prefetchToken(layout_, storedTokens(slots[begin], layer, head + 1, 1).head,
+                        slots[begin] % layout_.block_size);
+        } else if (count == 1 && end < slots.size()) {
+          prefetchToken(layout_, storedTokens(slots[end], layer, 0, 1).head,
+                        slots[end] % layout_.block_size);
+        } else if (end < slots.size()) {
           prefetchToRead(keys + (numHeads + head) * count * keyBytes, count * keyBytes);
           prefetchToRead(values + (numHeads + head) * count * valueBytes, count * valueBytes);
         }

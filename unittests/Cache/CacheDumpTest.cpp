@@ -159,7 +159,7 @@ TEST_F(CacheDumpTest, PictureOfALivePool) {
   EXPECT_THAT(svg, HasSubstr("<title>1/2 to 1 turn, shared: 1</title>"));
   EXPECT_THAT(svg, HasSubstr("median age 3, oldest 5; held for a turn or longer: 0 of 6 blocks"));
   EXPECT_THAT(svg, HasSubstr("block 6: free, number 1 to be handed out"));
-  EXPECT_THAT(svg, HasSubstr("2: 9 tokens, 3 blocks, oldest of age 5"));
+  EXPECT_THAT(svg, HasSubstr("2: 9 tokens, 3 blocks, oldest own: age 3"));
   EXPECT_THAT(svg, HasSubstr("hit rate 80.0 %: 4 of 5 tokens in 1 look-ups"));
 }
 
@@ -179,7 +179,7 @@ TEST_F(CacheDumpTest, AgesCountAllocations) {
   EXPECT_EQ(summary->oldest, 13);
   EXPECT_EQ(summary->blocks, 6);
   EXPECT_EQ(summary->pastOneTurn, 6);
-  EXPECT_EQ(dump->oldestBlock(dump->sequences[0]), 13);
+  EXPECT_EQ(dump->oldestBlock(dump->sequences[0]), 12) << "block 0 is another's too";
   EXPECT_FALSE(CacheDump().ages().has_value());
   const int64_t bounds[] = {0, 25, 50, 100, 200, 400};
   for (size_t step = 0; step < 6; ++step) {

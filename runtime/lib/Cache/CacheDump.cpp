@@ -106,9 +106,10 @@ std::optional<CacheDump::Ages> CacheDump::ages() const {
 
 std::optional<int64_t> CacheDump::oldestBlock(const Sequence &sequence) const {
   std::optional<int64_t> oldest;
-  for (int32_t block : sequence.blocks)
-    if (const std::optional<int64_t> &age = blocks[static_cast<size_t>(block)].age)
-      oldest = std::max(oldest.value_or(0), *age);
+  for (int32_t index : sequence.blocks)
+    if (const Block &block = blocks[static_cast<size_t>(index)];
+        block.age && block.sequences.size() == 1)
+      oldest = std::max(oldest.value_or(0), *block.age);
   return oldest;
 }
 

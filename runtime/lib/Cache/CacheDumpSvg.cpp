@@ -116,7 +116,8 @@ private:
     const CacheDump::Block &block = dump_.blocks[index];
     Cell cell;
     cell.isInTree = block.isInTree;
-    cell.isShared = block.owners > 1;
+    // With the tree alone a block is not shared but remembered; the dot says so.
+    cell.isShared = block.owners > (block.isInTree ? 2 : 1);
     if (block.owners == 0) {
       // The next to be handed out is the lightest; in eight steps.
       int64_t order = block.freeOrder.value_or(0);
@@ -205,7 +206,7 @@ private:
     };
     const Mark marks[] = {
         {{"#9bb8f0", "", "", false, false}, "one sequence (see below)"},
-        {{"#9bb8f0", "#f0b89b", "", true, false}, "shared; two of its owners"},
+        {{"#9bb8f0", "#f0b89b", "", true, false}, "several owners; two of them"},
         {{lookOf(BlockUse::TreeAlone).colour, "", "", false, true}, "dot: in the prefix tree"},
         {{"#f8f8f8", "", "", false, false}, "free: next to be handed out"},
         {{"#b9b9b9", "", "", false, false}, "free: freed last"}};
@@ -265,7 +266,7 @@ private:
 
   std::string oldestOf(const CacheDump::Sequence &sequence) const {
     std::optional<int64_t> oldest = dump_.oldestBlock(sequence);
-    return oldest ? ", oldest of age " + std::to_string(*oldest) : std::string();
+    return oldest ? ", oldest own: age " + std::to_string(*oldest) : std::string();
   }
 
   void drawPrefixes() {

@@ -73,7 +73,7 @@ static std::string describeSequences(const CacheDump &dump) {
                 std::to_string(order[i]->length) + " tokens, " +
                     std::to_string(order[i]->blocks.size()) + " blocks, " + std::to_string(shared) +
                     " of them shared" +
-                    (oldest ? ", the oldest of age " + std::to_string(*oldest) : std::string()));
+                    (oldest ? ", oldest own of age " + std::to_string(*oldest) : std::string()));
   }
   if (order.size() > most)
     text += "  and " + std::to_string(order.size() - most) + " with fewer blocks\n";

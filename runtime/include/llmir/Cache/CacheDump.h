@@ -86,7 +86,7 @@ struct CacheDump {
   Counts counts() const;
   /// Absent when no block has an age.
   std::optional<Ages> ages() const;
-  /// The largest age of a sequence's blocks; absent when none has one.
+  /// The largest age of the blocks that no other sequence names; absent when none has one.
   std::optional<int64_t> oldestBlock(const Sequence &sequence) const;
 
   /// Ages in steps of turns, which are as many allocations as the pool has blocks: below 1/4, 1/2,

@@ -4,6 +4,8 @@
 
 #include "llmir/Cache/PagedKVCache.h"
 
+#include "MemoryHints.h"
+
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -30,45 +32,17 @@ size_t runLength(std::span<const int32_t> slots, size_t begin, int32_t blockSize
   return end - begin;
 }
 
-constexpr int64_t lineBytes = 64;
+/// A head of a whole block, as large as are streamed.
+constexpr int64_t maxStagingBytes = 16384;
+/// From how many stored bytes on: more than a core's own caches keep.
+constexpr int64_t minStreamedBytes = int64_t{4} << 20;
 
-/// Starts loading `bytes` bytes, to be read or to be written.
-void prefetchToRead(const uint8_t *data, int64_t bytes) {
-  for (int64_t at = 0; at < bytes; at += lineBytes)
-    __builtin_prefetch(data + at, 0);
-}
-void prefetchToWrite(uint8_t *data, int64_t bytes) {
-  // The last byte may be in a line of its own.
-  auto offset = static_cast<int64_t>(reinterpret_cast<uintptr_t>(data) % lineBytes);
-  for (int64_t at = -offset; at < bytes; at += lineBytes)
-    __builtin_prefetch(data + at, 1);
-}
-
-/// The scales of one token.
-void prefetchScales(uint8_t *scales, int64_t stride, int64_t groups) {
-  for (int64_t group = 0; group < groups; ++group)
-    __builtin_prefetch(scales + group * stride, 1);
-}
-
-/// Starts loading the lines in which a token of a head will be stored.
-void prefetchToken(const llmir_cache_layout &layout, uint8_t *head, int64_t token) {
-  if (layout.arrangement == LLMIR_TOKEN_MAJOR_KEYS)
-    prefetchToWrite(head + token * layout.key_token_stride, layout.key_token_stride);
-  else if (layout.key_channel_stride <= lineBytes)
-    prefetchToWrite(head, layout.value_offset); // Every line has a part of each token.
-  else
-    for (int64_t at = 0; at < layout.value_offset; at += layout.key_channel_stride)
-      __builtin_prefetch(head + at + token * layout.key_token_stride, 1);
-  prefetchToWrite(head + layout.value_offset +
-                      token / layout.value_interleave * layout.value_token_stride,
-                  layout.value_token_stride);
-  int64_t scaleBytes = llmir_element_size(layout.scale_type);
-  prefetchScales(head + layout.key_scale_offset + token * scaleBytes, layout.key_scale_stride,
-                 llmir_stored_scale_groups(layout.key_scale_granularity, layout.key_head_dim,
-                                           layout.key_scale_group));
-  prefetchScales(head + layout.value_scale_offset + token * scaleBytes, layout.value_scale_stride,
-                 llmir_stored_scale_groups(layout.value_scale_granularity, layout.value_head_dim,
-                                           layout.value_scale_group));
+bool streamsBlocks(const llmir_cache_layout &layout, size_t tokens, int64_t layers) {
+  int64_t bytes = static_cast<int64_t>(tokens) / layout.block_size * layers * layout.num_kv_heads *
+                  layout.head_stride;
+  return bytes >= minStreamedBytes && layout.head_stride <= maxStagingBytes &&
+         layout.head_stride % lineBytes == 0 && layout.layer_stride % lineBytes == 0 &&
+         layout.block_stride % lineBytes == 0;
 }
 
 } // namespace
@@ -121,6 +95,11 @@ void PagedKVCache::writeTokens(const uint8_t *keys, const uint8_t *values, Layer
   const std::vector<int32_t> &slots = scratchTables_.slots;
   int64_t numHeads = layout_.num_kv_heads;
   int64_t keyBytes = keyCodec_.rowBytes(), valueBytes = valueCodec_.rowBytes();
+  bool streams = streamsBlocks(layout_, slots.size(), layers.count);
+  // Zeros, as the gaps between keys, values and scales are.
+  alignas(lineBytes) uint8_t staging[maxStagingBytes];
+  if (streams)
+    std::memset(staging, 0, static_cast<size_t>(layout_.head_stride));
   for (int64_t layer = layers.first; layer < layers.first + layers.count; ++layer)
     for (size_t begin = 0; begin < slots.size();) {
       auto count = static_cast<int64_t>(runLength(slots, begin, layout_.block_size));
@@ -140,16 +119,24 @@ void PagedKVCache::writeTokens(const uint8_t *keys, const uint8_t *values, Layer
           prefetchToRead(values + (numHeads + head) * count * valueBytes, count * valueBytes);
         }
         StoredTokens target = storedTokens(slots[begin], layer, head, count);
+        uint8_t *place = target.head;
+        bool isStreamed = streams && count == layout_.block_size;
+        if (isStreamed)
+          target.head = staging;
         auto constant = static_cast<size_t>(layer * numHeads + head);
         target.constantScale = keyScales_.empty() ? 0 : keyScales_[constant];
         keyCodec_.encode(target, {keys + head * keyBytes, numHeads * keyBytes});
         target.constantScale = valueScales_.empty() ? 0 : valueScales_[constant];
         valueCodec_.encode(target, {values + head * valueBytes, numHeads * valueBytes});
+        if (isStreamed)
+          streamLines(place, staging, layout_.head_stride);
       }
       keys += count * numHeads * keyBytes;
       values += count * numHeads * valueBytes;
       begin = end;
     }
+  if (streams)
+    finishStreaming();
 }
 
 void PagedKVCache::copyBlocks(int32_t *blockIndices) const {

@@ -58,6 +58,16 @@ float loadScale(const uint8_t *address, ElementType type) {
   return type == ElementType::F16 ? halfToFloat(bits) : bfloat16ToFloat(bits);
 }
 
+/// Rows are short: a call for each would cost more than the copy.
+void copyRow(uint8_t *to, const uint8_t *from, int64_t bytes) {
+  constexpr int64_t piece = 32;
+  int64_t at = 0;
+  for (; at + piece <= bytes; at += piece)
+    std::memcpy(to + at, from + at, piece);
+  for (; at < bytes; ++at)
+    to[at] = from[at];
+}
+
 float scaleBeforeRounding(float magnitude, ElementType storage, ElementType scaleType) {
   return std::min(magnitude / largestCode(storage), largestScale(scaleType));
 }
@@ -280,7 +290,7 @@ void CacheCodec::scatter(uint8_t *target, ConstTokenRows units, int64_t firstTok
                   (token % interleave_ - firstToken % interleave_) * unitSize_;
     const uint8_t *from = units.data + t * units.stride;
     if (order_ == Order::Rows) {
-      std::memcpy(to, from, static_cast<size_t>(count * unitSize_));
+      copyRow(to, from, count * unitSize_);
     } else if (token % 2 == 0 && t + 1 < tokens) {
       interleavePairs(to, from, from + units.stride, count);
       ++t;
@@ -304,7 +314,7 @@ void CacheCodec::gather(const uint8_t *source, TokenRows units, int64_t firstTok
                           (token % interleave_ - firstToken % interleave_) * unitSize_;
     uint8_t *to = units.data + t * units.stride;
     if (order_ == Order::Rows)
-      std::memcpy(to, from, static_cast<size_t>(count * unitSize_));
+      copyRow(to, from, count * unitSize_);
     else
       transpose({to, units.stride}, {from, unitStride_}, count, 1, unitSize_);
   }

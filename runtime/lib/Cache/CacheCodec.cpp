@@ -242,7 +242,10 @@ void CacheCodec::encodeTile(const StoredTokens &target, int64_t token, int64_t c
     loadInverses(target, token, c / group_, Axis::Tokens, count, factors);
     if (isI4) {
       int64_t high = numUnits() + c;
-      loadInverses(target, token, high / group_, Axis::Tokens, count, highFactors);
+      if (high / group_ == c / group_)
+        std::copy_n(factors, count, highFactors);
+      else
+        loadInverses(target, token, high / group_, Axis::Tokens, count, highFactors);
       kernels_->encodePairs(from, {rows.data + high * arraySize_, rows.stride}, count, next - c,
                             factors, highFactors, to);
     } else {

@@ -1,9 +1,11 @@
-// How many of the bytes that a cache holds at block 16 hold no token: on log-normal lengths of mean
-// 300, and on a trace of conversations if its file is given (a JSON object a line, with
-// input_length and output_length). Tables and scales are reported apart.
+// How many of the bytes that a cache holds hold no token: at block 16 and with blocks of several
+// sizes that follow the workload, on log-normal lengths of mean 300 and on a trace of conversations
+// (a JSON object a line, with input_length and output_length): the file given, else that of the
+// shared data folder. Tables and scales are reported apart.
 
 #include "Measure.h"
 
+#include "llmir/Cache/AdaptiveBlockManager.h"
 #include "llmir/Cache/PagedKVCache.h"
 
 #include <algorithm>
@@ -75,13 +77,70 @@ void report(const std::string &what, const std::vector<int64_t> &lengths, double
               "% of bytes");
 }
 
-std::vector<int64_t> logNormalLengths() {
+/// What a sequence is known to need when it comes, and what it needed in the end.
+struct Request {
+  int64_t promptLength = 0;
+  int64_t length = 0;
+};
+
+/// The same with an AdaptiveBlockManager that starts with the seed's sizes and tunes itself, over
+/// requests in order of arrival: the prompt first, then the answer.
+void reportAdaptive(const std::vector<Request> &requests) {
+  AdaptationConfig config;
+  config.policy = AdaptationPolicy::PREDICTIVE;
+  config.enableAutoTuning = true;
+  AdaptivePoolOptions pool;
+  pool.maxSeqLen = pool.numTokens.emplace(maxSeqLen);
+  AdaptiveBlockManager manager(1, 1, 64, {}, config, pool);
+  std::vector<KVBlock *> blocks;
+  double fixedBlocks = 0;
+  for (const Request &request : requests) {
+    for (int64_t length : {request.promptLength, request.length})
+      if (!manager.allocateBlocksForSequence(1, length, blocks).isOk())
+        std::abort();
+    if (!manager.recordSequenceComplete(1, request.length).isOk())
+      std::abort();
+    fixedBlocks += double((request.length + blockSize - 1) / blockSize);
+  }
+  const AdaptationStatistics &seen = manager.statistics();
+  const BlockSizeConfig &sizes = manager.currentConfig();
+  double count = double(requests.size());
+  printFigure("  adaptive: slack", 100 * seen.slackFraction(), "% of bytes");
+  printFigure("  adaptive: blocks a sequence", double(seen.blocks) / count, "blocks");
+  printFigure("  of 16 tokens: blocks a sequence", fixedBlocks / count, "blocks");
+  std::printf("  adaptive: %lld changes of sizes, now %lld, %lld and %lld: %s\n",
+              static_cast<long long>(seen.adaptations),
+              static_cast<long long>(sizes.smallBlockSize),
+              static_cast<long long>(sizes.primaryBlockSize),
+              static_cast<long long>(sizes.largeBlockSize), manager.explanation().c_str());
+}
+
+void report(const std::string &what, const std::vector<Request> &requests, double limit) {
+  std::vector<int64_t> lengths;
+  for (const Request &request : requests)
+    lengths.push_back(request.length);
+  report(what, lengths, limit);
+  reportAdaptive(requests);
+}
+
+/// Lengths of mean 300, of which nine tenths are prompt.
+std::vector<Request> logNormalRequests() {
   std::mt19937_64 random(1);
   std::lognormal_distribution<double> lengths(std::log(300) - 0.5, 1);
-  std::vector<int64_t> drawn(100000);
-  for (int64_t &length : drawn)
-    length = 1 + static_cast<int64_t>(std::min(lengths(random), double(maxSeqLen - 1)));
+  std::vector<Request> drawn(100000);
+  for (Request &request : drawn) {
+    request.length = 1 + static_cast<int64_t>(std::min(lengths(random), double(maxSeqLen - 1)));
+    request.promptLength = (9 * request.length + 9) / 10;
+  }
   return drawn;
+}
+
+std::string tracePath(int argc, char **argv) {
+  if (argc > 1)
+    return argv[1];
+  const char *folder = std::getenv("LLMIR_SHARED_DATA");
+  return (folder && *folder ? std::string(folder) : LLMIR_SOURCE_DIR "/../shared/data") +
+         "/traces/conversation.jsonl";
 }
 
 /// The number after `"name":` in a line, or 0.
@@ -94,19 +153,19 @@ int64_t numberIn(const std::string &line, const std::string &name) {
 } // namespace
 
 int main(int argc, char **argv) {
-  report("log-normal lengths of mean 300", logNormalLengths(), 4);
-  if (argc < 2) {
-    std::printf("give a trace of conversations to measure its slack\n");
-    return 0;
+  report("log-normal lengths of mean 300", logNormalRequests(), 4);
+  std::string path = tracePath(argc, argv);
+  std::ifstream trace(path);
+  std::vector<Request> requests;
+  for (std::string line; std::getline(trace, line);) {
+    int64_t prompt = numberIn(line, "input_length");
+    if (int64_t length = prompt + numberIn(line, "output_length"))
+      requests.push_back({prompt, length});
   }
-  std::ifstream trace(argv[1]);
-  std::vector<int64_t> lengths;
-  for (std::string line; std::getline(trace, line);)
-    if (int64_t length = numberIn(line, "input_length") + numberIn(line, "output_length"))
-      lengths.push_back(length);
-  if (lengths.empty()) {
-    std::fprintf(stderr, "no line of %s has input_length or output_length\n", argv[1]);
+  if (requests.empty()) {
+    std::fprintf(stderr, "no line of %s has input_length or output_length; give another file\n",
+                 path.c_str());
     return 1;
   }
-  report(std::to_string(lengths.size()) + " conversations", lengths, 0.1);
+  report(std::to_string(requests.size()) + " conversations", requests, 0.1);
 }

@@ -24,6 +24,60 @@ TEST(BlockPoolTest, HandsOutEveryBlockThenIsExhausted) {
   EXPECT_EQ(pool.checkFree(2).message(), "block pool exhausted: need 2 blocks, 0 free of 3");
 }
 
+TEST(BlockPoolTest, RefusesANegativeNumberOfBlocksAndStaysEmpty) {
+  BlockPool pool(-1);
+  const std::string message = "block pool: expected 0 or more blocks, but got -1";
+  EXPECT_EQ(pool.status().code(), StatusCode::InvalidArgument);
+  EXPECT_EQ(pool.status().message(), message);
+  EXPECT_EQ(pool.numBlocks(), 0);
+  EXPECT_EQ(pool.numFree(), 0);
+  EXPECT_EQ(pool.allocate().status().message(), message);
+  EXPECT_EQ(pool.checkFree(0).message(), message);
+  for (int32_t index : {-1, 0}) {
+    BlockId block{index, 1};
+    EXPECT_EQ(pool.retain(block).message(), message);
+    EXPECT_EQ(pool.release(block).message(), message);
+    EXPECT_EQ(pool.revive(block).message(), message);
+    EXPECT_EQ(pool.useCount(block).status().message(), message);
+    EXPECT_FALSE(pool.isLive(block));
+  }
+  EXPECT_EQ(pool.checkInvariants().message(), message);
+  EXPECT_TRUE(pool.freeBlocks().empty());
+  pool.shuffleFree(1);
+}
+
+TEST(BlockPoolTest, HasNothingToHandOutWithoutBlocks) {
+  BlockPool none, empty(0);
+  for (BlockPool *pool : {&none, &empty}) {
+    EXPECT_TRUE(pool->status().isOk());
+    EXPECT_EQ(pool->allocate().status().message(),
+              "block pool exhausted: need 1 block, 0 free of 0");
+    EXPECT_TRUE(pool->checkFree(0).isOk());
+    EXPECT_TRUE(pool->checkInvariants().isOk());
+  }
+}
+
+TEST(BlockPoolTest, CountsTheAllocationsSinceABlocksOwn) {
+  BlockPool pool(3);
+  EXPECT_EQ(pool.numAllocations(), 0u);
+  BlockId a = *pool.allocate(), b = *pool.allocate();
+  EXPECT_EQ(pool.numAllocations(), 2u);
+  EXPECT_EQ(pool.age(a.index), 1u);
+  EXPECT_EQ(pool.age(b.index), 0u);
+  ASSERT_TRUE(pool.retain(a).isOk()); // Another owner makes it no younger,
+  ASSERT_TRUE(pool.release(a).isOk());
+  ASSERT_TRUE(pool.release(a).isOk());
+  BlockId c = *pool.allocate();
+  ASSERT_TRUE(pool.revive(a).isOk()); // nor does coming back,
+  EXPECT_EQ(pool.age(a.index), 2u);
+  EXPECT_EQ(pool.age(b.index), 1u);
+  EXPECT_EQ(pool.age(c.index), 0u);
+  ASSERT_TRUE(pool.release(a).isOk());
+  a = *pool.allocate(); // but being handed out again does.
+  EXPECT_EQ(pool.age(a.index), 0u);
+  EXPECT_EQ(pool.numAllocations(), 4u);
+}
+
 TEST(BlockPoolTest, ReusesTheBlockReleasedLongestAgo) {
   BlockPool pool(3);
   BlockId a = *pool.allocate(), b = *pool.allocate(), c = *pool.allocate();

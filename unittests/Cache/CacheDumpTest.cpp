@@ -100,12 +100,12 @@ TEST_F(CacheDumpTest, JsonOfALivePool) {
       R"("value_head_dim":64,"block_size":4,"max_seq_len":64,"block_bytes":8192},)"
       R"("pool":{"blocks":8,"free":2,"of_one_sequence":3,"shared":1,"of_tree_alone":1,)"
       R"("of_others":1,"slack_tokens":5},"blocks":[)"
-      R"({"owners":3,"sequences":[1,2],"tree":true},)"
-      R"({"owners":1,"sequences":[1],"tree":false},)"
-      R"({"owners":1,"sequences":[2],"tree":false},)"
-      R"({"owners":1,"sequences":[2],"tree":false},)"
-      R"({"owners":1,"sequences":[],"tree":true},)"
-      R"({"owners":1,"sequences":[],"tree":false},)"
+      R"({"owners":3,"sequences":[1,2],"tree":true,"age":5},)"
+      R"({"owners":1,"sequences":[1],"tree":false,"age":4},)"
+      R"({"owners":1,"sequences":[2],"tree":false,"age":3},)"
+      R"({"owners":1,"sequences":[2],"tree":false,"age":2},)"
+      R"({"owners":1,"sequences":[],"tree":true,"age":1},)"
+      R"({"owners":1,"sequences":[],"tree":false,"age":0},)"
       R"({"free_order":0},{"free_order":1}],)"
       R"("sequences":[{"id":1,"length":6,"blocks":[0,1]},{"id":2,"length":9,"blocks":[0,2,3]}],)"
       R"("tree":[{"key":")" +
@@ -140,6 +140,7 @@ TEST_F(CacheDumpTest, RefusesOtherJson) {
   refuse("/blocks", 3, "'blocks' to be a list in the dump");
   refuse("/blocks/2/owners", -1, "'owners' to be 0 to 2147483647 in block 2");
   refuse("/sequences/1/blocks/0", 8, "'blocks' to have integers of 0 to 7 in sequence 1");
+  refuse("/blocks/2/age", -3, "'age' to be 0 to");
   refuse("/tree/1/parent", 1, "'parent' to be 0 to 0 in tree node 1");
   refuse("/tree/0/block", "x", "'block' to be");
   refuse("/statistics/matches", nullptr, "'matches'");
@@ -149,10 +150,44 @@ TEST_F(CacheDumpTest, PictureOfALivePool) {
   std::string svg = toSvg(*dumpCache(cache, &tree));
   EXPECT_OK(checkXml(svg));
   EXPECT_THAT(svg, HasSubstr("live pool: 75.0 % of 8 blocks in use"));
-  EXPECT_THAT(svg, HasSubstr("block 0: 3 owners: sequence 1, 2, prefix tree"));
+  EXPECT_THAT(svg, HasSubstr("block 0: 3 owners: sequence 1, 2, prefix tree, age 5"));
+  EXPECT_THAT(svg, HasSubstr("<title>block 0: age 5</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>block 6: free</title>"));
+  // Ages 0 and 1, 2 and 3, 4 and 5 of a pool of 8.
+  EXPECT_THAT(svg, HasSubstr("<title>less than 1/4 turn, tree alone: 1</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>1/4 to 1/2, one sequence: 2</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>1/2 to 1 turn, shared: 1</title>"));
+  EXPECT_THAT(svg, HasSubstr("median age 3, oldest 5; held for a turn or longer: 0 of 6 blocks"));
   EXPECT_THAT(svg, HasSubstr("block 6: free, number 1 to be handed out"));
-  EXPECT_THAT(svg, HasSubstr("2: 9 tokens, 3 blocks"));
+  EXPECT_THAT(svg, HasSubstr("2: 9 tokens, 3 blocks, oldest own: age 3"));
   EXPECT_THAT(svg, HasSubstr("hit rate 80.0 %: 4 of 5 tokens in 1 look-ups"));
+}
+
+TEST_F(CacheDumpTest, AgesCountAllocations) {
+  // All of the pool is handed out and given back once.
+  for (int i = 0; i < 8; ++i)
+    ASSERT_OK(cache.releaseBlock(*cache.allocateBlock()));
+  StatusOr<CacheDump> dump = dumpCache(cache, &tree);
+  ASSERT_OK(dump.status());
+  std::vector<std::optional<int64_t>> ages;
+  for (const CacheDump::Block &block : dump->blocks)
+    ages.push_back(block.age);
+  EXPECT_EQ(ages, (std::vector<std::optional<int64_t>>{13, 12, 11, 10, 9, 8, {}, {}}));
+  std::optional<CacheDump::Ages> summary = dump->ages();
+  ASSERT_TRUE(summary.has_value());
+  EXPECT_EQ(summary->median, 11);
+  EXPECT_EQ(summary->oldest, 13);
+  EXPECT_EQ(summary->blocks, 6);
+  EXPECT_EQ(summary->pastOneTurn, 6);
+  EXPECT_EQ(dump->oldestBlock(dump->sequences[0]), 12) << "block 0 is another's too";
+  EXPECT_FALSE(CacheDump().ages().has_value());
+  const int64_t bounds[] = {0, 25, 50, 100, 200, 400};
+  for (size_t step = 0; step < 6; ++step) {
+    EXPECT_EQ(CacheDump::ageStep(bounds[step], 100), step);
+    EXPECT_EQ(CacheDump::ageStep(
+                  bounds[step] + (step == 5 ? 1 << 30 : bounds[step + 1] - 1 - bounds[step]), 100),
+              step);
+  }
 }
 
 TEST_F(CacheDumpTest, PictureOfACheckpoint) {
@@ -164,6 +199,7 @@ TEST_F(CacheDumpTest, PictureOfACheckpoint) {
   std::string svg = toSvg(dump);
   EXPECT_OK(checkXml(svg));
   EXPECT_THAT(svg, HasSubstr("a&lt;&amp;&quot;&gt;b: 100.0 % of 5 blocks in use"));
+  EXPECT_THAT(svg, Not(HasSubstr("for how long"))) << "a checkpoint knows no ages";
   EXPECT_EQ(dump.counts().shared, 1);
   EXPECT_EQ(dump.counts().ofTreeAlone, 1);
 }
@@ -177,7 +213,7 @@ TEST(CacheDumpPictureTest, LargePoolsAndTreesStaySmall) {
     CacheDump::Sequence sequence{i, 800, {}};
     for (int32_t b = 0; b < 50; ++b) {
       sequence.blocks.push_back(i * 50 + b);
-      dump.blocks[static_cast<size_t>(i * 50 + b)] = {{i}, false, 1, std::nullopt};
+      dump.blocks[static_cast<size_t>(i * 50 + b)] = {{i}, false, 1, std::nullopt, i + b};
     }
     dump.sequences.push_back(std::move(sequence));
   }

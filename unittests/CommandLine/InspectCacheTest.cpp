@@ -15,6 +15,7 @@
 using namespace llmir;
 using namespace llmir::testing;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 namespace {
 class InspectCacheTest : public ::testing::Test {
@@ -76,6 +77,8 @@ TEST_F(InspectCacheTest, ShowsADump) {
   EXPECT_EQ(text.exitCode, 0) << text.errors;
   EXPECT_THAT(text.output, HasSubstr("live pool"));
   EXPECT_THAT(text.output, HasSubstr("6 (75.0 %)"));
+  EXPECT_THAT(text.output, HasSubstr("median 1, oldest 1 allocations; 0 of 2 held"));
+  EXPECT_THAT(text.output, Not(HasSubstr("oldest own"))) << "all blocks have two owners";
   EXPECT_EQ(inspect({file.path(), "--json"}).output, dump_);
 }
 

@@ -49,6 +49,19 @@ TEST(RunReportTest, JSONIsOneLine) {
   EXPECT_FALSE(json.contains("perplexity"));
 }
 
+TEST(RunReportTest, SaysWhatThePrefixCacheGave) {
+  RunReport report = makeReport();
+  EXPECT_FALSE(report.prefixHitRate());
+  EXPECT_THAT(formatReport(report), ::testing::Not(HasSubstr("cached")));
+  EXPECT_FALSE(nlohmann::json::parse(formatReportAsJSON(report)).contains("cached_tokens"));
+  report.reusedTokens = 30;
+  EXPECT_DOUBLE_EQ(*report.prefixHitRate(), 0.75);
+  EXPECT_THAT(formatReport(report), HasSubstr("30 more prompt tokens: hit rate 75.0 %"));
+  auto json = nlohmann::json::parse(formatReportAsJSON(report));
+  EXPECT_EQ(json["cached_tokens"], 30);
+  EXPECT_DOUBLE_EQ(json["prefix_hit_rate"], 0.75);
+}
+
 TEST(RunReportTest, TextHasRatesAndShare) {
   std::string text = formatReport(makeReport());
   EXPECT_THAT(text, HasSubstr("100.0 tokens/s"));

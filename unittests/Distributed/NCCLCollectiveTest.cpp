@@ -65,7 +65,12 @@ TEST(NCCLCollective, PassesOperationsOn) {
   EXPECT_TRUE((*collective)->allGather(data.data(), other.data(), 12).isOk());
   EXPECT_TRUE((*collective)->broadcast(data.data(), 12, 0).isOk());
   EXPECT_EQ((*collective)->barrier().code(), StatusCode::FailedPrecondition);
-  EXPECT_EQ((*collective)->agree(Status::ok()).code(), StatusCode::Unimplemented);
+  // Alone, one agrees with oneself.
+  EXPECT_TRUE((*collective)->agree(Status::ok()).isOk());
+  EXPECT_EQ((*collective)->allGatherHost(data.data(), other.data(), 12).message(),
+            "all-gather: telling the other ranks something over NCCL needs 2 or more bytes of "
+            "device memory and functions that copy (NCCLRank::staging), but there are 0");
+  EXPECT_TRUE((*collective)->status().isOk());
 }
 
 TEST(NCCLCollective, AddsInRankOrderWithAKernel) {
@@ -93,7 +98,7 @@ TEST(NCCLCollective, AddsInRankOrderWithAKernel) {
 
 TEST(NCCLCollective, ReportsErrorsAndEndsTheGroup) {
   auto library = *NCCLLibrary::open(LLMIR_FAKE_NCCL);
-  NCCLRank rank = onlyRank(*library->newGroup());
+  NCCLRank rank = onlyRank(NCCLGroupId{});
   rank.size = 2;
   EXPECT_EQ(library->join(rank).status().message(),
             "ncclCommInitRank failed with 4: invalid argument");

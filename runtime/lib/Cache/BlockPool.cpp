@@ -3,6 +3,9 @@
 
 #include "llmir/Cache/BlockPool.h"
 
+#include <sys/mman.h>
+
+#include <new>
 #include <random>
 #include <string>
 #include <utility>
@@ -16,9 +19,34 @@ std::string describe(BlockId block) {
          std::to_string(block.generation) + ")";
 }
 
+/// Makes room for `count` elements of value zero, in huge pages where they fill some: blocks are
+/// visited in any order, and each visit to a small page may need a translation of its own.
+template <typename T> void makeTable(std::vector<T> &table, size_t count) {
+  constexpr uintptr_t hugePage = uintptr_t{2} << 20;
+  table.reserve(count);
+  uintptr_t begin = (reinterpret_cast<uintptr_t>(table.data()) + hugePage - 1) & ~(hugePage - 1);
+  uintptr_t end = reinterpret_cast<uintptr_t>(table.data() + count) & ~(hugePage - 1);
+  if (begin < end)
+    madvise(reinterpret_cast<void *>(begin), end - begin, MADV_HUGEPAGE);
+  table.resize(count);
+}
+
 } // namespace
 
-BlockPool::BlockPool(int32_t numBlocks) : blocks_(static_cast<size_t>(numBlocks)) {
+BlockPool::BlockPool(int32_t numBlocks) {
+  if (numBlocks < 0) {
+    status_ = invalidArgument("block pool: expected 0 or more blocks, but got " +
+                              std::to_string(numBlocks));
+    return;
+  }
+  try {
+    makeTable(blocks_, static_cast<size_t>(numBlocks));
+    makeTable(allocations_, static_cast<size_t>(numBlocks));
+  } catch (const std::bad_alloc &) {
+    status_ = resourceExhausted("block pool: no memory to count the owners of " +
+                                std::to_string(numBlocks) + " blocks");
+    return;
+  }
   for (int32_t index = 0; index < numBlocks; ++index)
     linkLast(index);
 }
@@ -43,11 +71,14 @@ StatusOr<BlockId> BlockPool::allocate() {
   unlink(index);
   Block &block = blocks_[static_cast<size_t>(index)];
   block.useCount = 1;
+  allocations_[static_cast<size_t>(index)] = ++numAllocations_;
   ++block.generation;
   return BlockId{index, block.generation};
 }
 
 Status BlockPool::checkFree(int64_t count) const {
+  if (!status_)
+    return status_;
   if (count <= numFree_)
     return Status::ok();
   return resourceExhausted("block pool exhausted: need " + std::to_string(count) +
@@ -96,6 +127,8 @@ bool BlockPool::isLive(BlockId id) const {
 }
 
 Status BlockPool::checkCurrent(BlockId id) const {
+  if (!status_)
+    return status_;
   if (id.index < 0 || id.index >= numBlocks())
     return invalidArgument("expected a block of 0 to " + std::to_string(numBlocks() - 1) +
                            ", but got " + std::to_string(id.index));
@@ -115,6 +148,7 @@ std::vector<int32_t> BlockPool::freeBlocks() const {
 }
 
 Status BlockPool::checkInvariants() const {
+  LLMIR_RETURN_IF_ERROR(status_);
   int32_t previous = none, seen = 0;
   for (int32_t index = firstFree_; index != none;
        index = blocks_[static_cast<size_t>(index)].next) {

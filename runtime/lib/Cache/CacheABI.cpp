@@ -5,10 +5,7 @@
 
 #include <algorithm>
 #include <string>
-#include <vector>
 
-using llmir::AppendRequest;
-using llmir::CacheStepTables;
 using llmir::PagedKVCache;
 using llmir::SequenceId;
 using llmir::Status;
@@ -32,17 +29,7 @@ Status checkCall(PagedKVCache &cache, const int32_t *seqIds, int64_t batch, int6
 Status append(PagedKVCache &cache, const int32_t *seqIds, int64_t batch, int64_t tokens,
               int32_t *slots, int32_t *blocks) {
   LLMIR_RETURN_IF_ERROR(checkCall(cache, seqIds, batch, tokens));
-  std::vector<AppendRequest> requests;
-  for (int64_t b = 0; b < batch; ++b)
-    requests.push_back({SequenceId{seqIds[b]}, tokens});
-  CacheStepTables tables;
-  LLMIR_RETURN_IF_ERROR(cache.reserve(requests, tables));
-  int32_t blockSize = cache.layout().block_size;
-  for (size_t i = 0; i < tables.slots.size(); ++i) {
-    slots[i] = tables.slots[i];
-    blocks[i] = tables.slots[i] / blockSize;
-  }
-  return Status::ok();
+  return cache.reserveSlots(seqIds, batch, tokens, slots, blocks);
 }
 
 Status copyTables(PagedKVCache &cache, const int32_t *seqIds, int64_t batch, int64_t maxBlocks,

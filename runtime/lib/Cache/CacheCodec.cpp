@@ -58,6 +58,16 @@ float loadScale(const uint8_t *address, ElementType type) {
   return type == ElementType::F16 ? halfToFloat(bits) : bfloat16ToFloat(bits);
 }
 
+/// Rows are short: a call for each would cost more than the copy.
+void copyRow(uint8_t *to, const uint8_t *from, int64_t bytes) {
+  constexpr int64_t piece = 32;
+  int64_t at = 0;
+  for (; at + piece <= bytes; at += piece)
+    std::memcpy(to + at, from + at, piece);
+  for (; at < bytes; ++at)
+    to[at] = from[at];
+}
+
 float scaleBeforeRounding(float magnitude, ElementType storage, ElementType scaleType) {
   return std::min(magnitude / largestCode(storage), largestScale(scaleType));
 }
@@ -179,6 +189,7 @@ void CacheCodec::loadInverses(const StoredTokens &tokens, int64_t token, int64_t
 void CacheCodec::storeScales(const StoredTokens &target, ConstTokenRows rows) const {
   // Many at once: of neighbouring tokens, or of the groups of a single one.
   float scales[tileUnits];
+  float code = largestCode(storage_), most = largestScale(scaleType_);
   bool isSingle = target.count == 1;
   int64_t tokenStep = isSingle ? 1 : tileTokens, groupStep = isSingle ? tileUnits : 1;
   for (int64_t t = 0; t < target.count; t += tokenStep)
@@ -189,7 +200,7 @@ void CacheCodec::storeScales(const StoredTokens &target, ConstTokenRows rows) co
                                isSingle ? group_ * arraySize_ : rows.stride},
                               count, group_, scales);
       for (int64_t i = 0; i < count; ++i)
-        scales[i] = scaleBeforeRounding(scales[i], storage_, scaleType_);
+        scales[i] = std::min(scales[i] / code, most); // scaleBeforeRounding
       storeRun(target, target.first + t, g, isSingle ? Axis::Groups : Axis::Tokens, scales, count);
     }
 }
@@ -231,7 +242,10 @@ void CacheCodec::encodeTile(const StoredTokens &target, int64_t token, int64_t c
     loadInverses(target, token, c / group_, Axis::Tokens, count, factors);
     if (isI4) {
       int64_t high = numUnits() + c;
-      loadInverses(target, token, high / group_, Axis::Tokens, count, highFactors);
+      if (high / group_ == c / group_)
+        std::copy_n(factors, count, highFactors);
+      else
+        loadInverses(target, token, high / group_, Axis::Tokens, count, highFactors);
       kernels_->encodePairs(from, {rows.data + high * arraySize_, rows.stride}, count, next - c,
                             factors, highFactors, to);
     } else {
@@ -279,7 +293,7 @@ void CacheCodec::scatter(uint8_t *target, ConstTokenRows units, int64_t firstTok
                   (token % interleave_ - firstToken % interleave_) * unitSize_;
     const uint8_t *from = units.data + t * units.stride;
     if (order_ == Order::Rows) {
-      std::memcpy(to, from, static_cast<size_t>(count * unitSize_));
+      copyRow(to, from, count * unitSize_);
     } else if (token % 2 == 0 && t + 1 < tokens) {
       interleavePairs(to, from, from + units.stride, count);
       ++t;
@@ -303,7 +317,7 @@ void CacheCodec::gather(const uint8_t *source, TokenRows units, int64_t firstTok
                           (token % interleave_ - firstToken % interleave_) * unitSize_;
     uint8_t *to = units.data + t * units.stride;
     if (order_ == Order::Rows)
-      std::memcpy(to, from, static_cast<size_t>(count * unitSize_));
+      copyRow(to, from, count * unitSize_);
     else
       transpose({to, units.stride}, {from, unitStride_}, count, 1, unitSize_);
   }

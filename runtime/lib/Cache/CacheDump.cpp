@@ -1,8 +1,10 @@
 // CacheDump: counting, and the record of a checkpoint. That of a live pool is in LiveCacheDump.cpp:
 // a program that only reads files needs no prefix tree.
 
+#include "BlockUse.h"
 #include "CacheDumpParts.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace llmir {
@@ -74,18 +76,49 @@ CacheDump dumpCheckpoint(const CheckpointManifest &manifest) {
 
 CacheDump::Counts CacheDump::counts() const {
   Counts counts;
-  for (const Block &block : blocks) {
-    if (block.owners == 0)
-      ++counts.free;
-    else if (block.sequences.empty())
-      ++(block.isInTree ? counts.ofTreeAlone : counts.ofOthers);
-    else
-      ++(block.owners == 1 ? counts.ofOneSequence : counts.shared);
-  }
+  int64_t *const byUse[numBlockUses] = {&counts.ofOneSequence, &counts.shared, &counts.ofTreeAlone,
+                                        &counts.ofOthers, &counts.free};
+  for (const Block &block : blocks)
+    ++*byUse[static_cast<size_t>(useOf(block))];
   for (const Sequence &sequence : sequences)
     counts.slackTokens +=
         static_cast<int64_t>(sequence.blocks.size()) * layout.blockSize - sequence.length;
   return counts;
+}
+
+std::optional<CacheDump::Ages> CacheDump::ages() const {
+  std::vector<int64_t> known;
+  for (const Block &block : blocks)
+    if (block.age)
+      known.push_back(*block.age);
+  if (known.empty())
+    return std::nullopt;
+  Ages ages;
+  ages.blocks = static_cast<int64_t>(known.size());
+  auto turn = static_cast<int64_t>(blocks.size());
+  ages.pastOneTurn =
+      std::count_if(known.begin(), known.end(), [turn](int64_t age) { return age >= turn; });
+  std::sort(known.begin(), known.end());
+  ages.median = known[known.size() / 2];
+  ages.oldest = known.back();
+  return ages;
+}
+
+std::optional<int64_t> CacheDump::oldestBlock(const Sequence &sequence) const {
+  std::optional<int64_t> oldest;
+  for (int32_t index : sequence.blocks)
+    if (const Block &block = blocks[static_cast<size_t>(index)];
+        block.age && block.sequences.size() == 1)
+      oldest = std::max(oldest.value_or(0), *block.age);
+  return oldest;
+}
+
+size_t CacheDump::ageStep(int64_t age, size_t numBlocks) {
+  double turns = static_cast<double>(age) / static_cast<double>(std::max<size_t>(numBlocks, 1));
+  size_t step = 0;
+  for (double bound = 0.25; step + 1 < numAgeSteps && turns >= bound; bound *= 2)
+    ++step;
+  return step;
 }
 
 } // namespace llmir

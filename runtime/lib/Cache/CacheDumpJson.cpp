@@ -36,6 +36,8 @@ Json blockToJson(const CacheDump::Block &block) {
     return {{"free_order", *block.freeOrder}};
   Json json = {{"owners", block.owners}, {"sequences", block.sequences}};
   json["tree"] = block.isInTree;
+  if (block.age)
+    json["age"] = *block.age;
   return json;
 }
 
@@ -159,6 +161,8 @@ CacheDump::Block readBlock(FieldReader reader, int64_t numBlocks) {
   block.owners = static_cast<int32_t>(reader.count("owners", end));
   block.sequences = reader.integers("sequences", first, end);
   block.isInTree = reader.truth("tree");
+  if (reader.has("age"))
+    block.age = reader.count("age");
   return block;
 }
 

@@ -1,6 +1,9 @@
 // CacheDump as a picture: a summary, a bar of how the blocks are used, the blocks in the order of
-// their index, the legend of sequences, the prefix tree, its hit rate.
+// their index by owner and, where it is known, by age, the legend of sequences, the prefix tree,
+// its hit rate.
 
+#include "BlockUse.h"
+#include "CacheDumpAgeSvg.h"
 #include "CacheDumpTreeSvg.h"
 #include "SvgWriter.h"
 #include "llmir/Cache/CacheDump.h"
@@ -16,7 +19,6 @@ namespace {
 
 constexpr double margin = 20, drawingWidth = 960;
 constexpr size_t maxLegend = 40;
-constexpr const char *treeColour = "#c9b38c", *othersColour = "#e07070";
 
 using Weight = SvgWriter::Weight;
 
@@ -38,7 +40,8 @@ std::string percent(int64_t part, int64_t whole) {
 
 class Drawing {
 public:
-  explicit Drawing(const CacheDump &dump) : dump_(dump), counts_(dump.counts()) {
+  explicit Drawing(const CacheDump &dump)
+      : dump_(dump), counts_(dump.counts()), ages_(dump.ages()) {
     for (size_t i = 0; i < dump.sequences.size(); ++i)
       numbers_.emplace(dump.sequences[i].id, i);
     for (const CacheDump::Block &block : dump.blocks)
@@ -50,6 +53,7 @@ public:
     drawBar();
     drawBlocks();
     drawMarks();
+    drawAges();
     drawSequences();
     drawPrefixes();
     return svg_.finish(drawingWidth + 2 * margin, y_ + margin);
@@ -87,31 +91,23 @@ private:
   }
 
   void drawBar() {
-    struct Part {
-      const char *name;
-      int64_t blocks;
-      const char *fill;
-    };
-    const Part parts[] = {{"one sequence", counts_.ofOneSequence, "#5b8def"},
-                          {"shared", counts_.shared, "#2d4f9e"},
-                          {"tree alone", counts_.ofTreeAlone, treeColour},
-                          {"others", counts_.ofOthers, othersColour},
-                          {"free", counts_.free, "#e8e8e8"}};
+    const int64_t blocks[numBlockUses] = {counts_.ofOneSequence, counts_.shared,
+                                          counts_.ofTreeAlone, counts_.ofOthers, counts_.free};
     double x = margin, total = std::max<double>(1, static_cast<double>(dump_.blocks.size()));
-    for (const Part &part : parts) {
-      double width = drawingWidth * static_cast<double>(part.blocks) / total;
-      svg_.rectangle({x, y_, width, 18}, {part.fill, "#ffffff", 1},
-                     part.name + (": " + std::to_string(part.blocks)));
+    for (size_t use = 0; use < numBlockUses; ++use) {
+      double width = drawingWidth * static_cast<double>(blocks[use]) / total;
+      svg_.rectangle({x, y_, width, 18}, {blockUseLooks[use].colour, "#ffffff", 1},
+                     blockUseLooks[use].name + (": " + std::to_string(blocks[use])));
       x += width;
     }
     y_ += 18;
     x = margin;
-    for (const Part &part : parts) {
-      svg_.rectangle({x, y_ + 8, 12, 12}, {part.fill, "#808080", 0.5});
+    for (size_t use = 0; use < numBlockUses; ++use) {
+      svg_.rectangle({x, y_ + 8, 12, 12}, {blockUseLooks[use].colour, "#808080", 0.5});
       svg_.text(x + 18, y_ + 18,
-                std::string(part.name) + " " + std::to_string(part.blocks) + " (" +
-                    percent(part.blocks, static_cast<int64_t>(dump_.blocks.size())) + ")");
-      x += drawingWidth / 5;
+                std::string(blockUseLooks[use].name) + " " + std::to_string(blocks[use]) + " (" +
+                    percent(blocks[use], static_cast<int64_t>(dump_.blocks.size())) + ")");
+      x += drawingWidth / numBlockUses;
     }
     y_ += 26;
   }
@@ -120,7 +116,8 @@ private:
     const CacheDump::Block &block = dump_.blocks[index];
     Cell cell;
     cell.isInTree = block.isInTree;
-    cell.isShared = block.owners > 1;
+    // With the tree alone a block is not shared but remembered; the dot says so.
+    cell.isShared = block.owners > (block.isInTree ? 2 : 1);
     if (block.owners == 0) {
       // The next to be handed out is the lightest; in eight steps.
       int64_t order = block.freeOrder.value_or(0);
@@ -137,8 +134,10 @@ private:
       cell.title += (i == 0 ? ": sequence " : ", ") + std::to_string(block.sequences[i]);
     if (block.isInTree)
       cell.title += ", prefix tree";
+    if (block.age)
+      cell.title += ", age " + std::to_string(*block.age);
     if (block.sequences.empty())
-      cell.fill = block.isInTree ? treeColour : othersColour;
+      cell.fill = lookOf(useOf(block)).colour;
     else
       cell.fill = colourOf(block.sequences[0]);
     if (block.sequences.size() > 1)
@@ -148,30 +147,39 @@ private:
 
   std::string colourOf(int32_t id) const {
     auto number = numbers_.find(id);
-    return number == numbers_.end() ? othersColour : sequenceColour(number->second);
+    return number == numbers_.end() ? lookOf(BlockUse::Others).colour
+                                    : sequenceColour(number->second);
   }
 
   void drawBlocks() {
     size_t total = dump_.blocks.size();
-    double size = total <= 2048 ? 16 : total <= 16384 ? 8 : 4;
-    auto columns = static_cast<size_t>(drawingWidth / size);
-    line("blocks, by index", Weight::Bold, 13);
+    double size = total <= 1024 ? 16 : total <= 8192 ? 8 : 4;
+    // Side by side, so that a place in one map is easily found in the other.
+    constexpr double gap = 32;
+    double width = ages_ ? (drawingWidth - gap) / 2 : drawingWidth;
+    BlockGrid grid{margin, 0, size, static_cast<size_t>(width / size)};
+    double ageX = margin + width + gap;
+    line("blocks by index: who has them", Weight::Bold, 13);
+    if (ages_)
+      svg_.text(ageX, y_, "the same blocks: for how long", Weight::Bold, 13);
     y_ += 6;
+    grid.y = y_;
     for (size_t first = 0; first < total;) {
       Cell cell = describe(first);
       size_t end = first + 1;
-      while (size < 16 && end < total && end % columns != 0 && describe(end) == cell)
+      while (size < 16 && end < total && !grid.endsRow(end) && describe(end) == cell)
         ++end;
-      drawCells(first, end, cell, size, columns);
+      drawCells(first, end, cell, grid.box(first, end));
       first = end;
     }
-    y_ += static_cast<double>((total + columns - 1) / columns) * size;
+    if (ages_) {
+      grid.x = ageX;
+      drawAgeMap(svg_, dump_, grid);
+    }
+    y_ += static_cast<double>((total + grid.columns - 1) / grid.columns) * size;
   }
 
-  void drawCells(size_t first, size_t end, const Cell &cell, double size, size_t columns) {
-    SvgWriter::Box box{margin + static_cast<double>(first % columns) * size,
-                       y_ + static_cast<double>(first / columns) * size,
-                       static_cast<double>(end - first) * size, size};
+  void drawCells(size_t first, size_t end, const Cell &cell, const SvgWriter::Box &box) {
     std::string name = end == first + 1 ? "block " + std::to_string(first) + ": "
                                         : "blocks " + std::to_string(first) + " to " +
                                               std::to_string(end - 1) + ", the first: ";
@@ -196,11 +204,12 @@ private:
       Cell cell;
       const char *text;
     };
-    const Mark marks[] = {{{"#9bb8f0", "", "", false, false}, "one sequence (see below)"},
-                          {{"#9bb8f0", "#f0b89b", "", true, false}, "shared; two of its owners"},
-                          {{treeColour, "", "", false, true}, "dot: in the prefix tree"},
-                          {{"#f8f8f8", "", "", false, false}, "free: next to be handed out"},
-                          {{"#b9b9b9", "", "", false, false}, "free: freed last"}};
+    const Mark marks[] = {
+        {{"#9bb8f0", "", "", false, false}, "one sequence (see below)"},
+        {{"#9bb8f0", "#f0b89b", "", true, false}, "several owners; two of them"},
+        {{lookOf(BlockUse::TreeAlone).colour, "", "", false, true}, "dot: in the prefix tree"},
+        {{"#f8f8f8", "", "", false, false}, "free: next to be handed out"},
+        {{"#b9b9b9", "", "", false, false}, "free: freed last"}};
     double x = margin;
     for (const Mark &mark : marks) {
       SvgWriter::Box box{x, y_ + 8, 16, 16};
@@ -210,6 +219,20 @@ private:
       x += drawingWidth / 5;
     }
     y_ += 28;
+  }
+
+  void drawAges() {
+    if (!ages_)
+      return;
+    auto total = static_cast<int64_t>(dump_.blocks.size());
+    line("blocks in use by age: allocations since their own; a turn is the pool's " +
+             std::to_string(total),
+         Weight::Bold, 13);
+    y_ = drawAgeTable(svg_, dump_, margin, y_ + 6, drawingWidth);
+    line("median age " + std::to_string(ages_->median) + ", oldest " +
+         std::to_string(ages_->oldest) +
+         "; held for a turn or longer: " + std::to_string(ages_->pastOneTurn) + " of " +
+         std::to_string(ages_->blocks) + " blocks in use");
   }
 
   void drawSequences() {
@@ -222,7 +245,7 @@ private:
       return std::pair(dump_.sequences[b].blocks.size(), a) <
              std::pair(dump_.sequences[a].blocks.size(), b);
     });
-    constexpr size_t columns = 4;
+    constexpr size_t columns = 3;
     size_t shown = std::min(order.size(), maxLegend);
     for (size_t i = 0; i < shown; ++i) {
       const CacheDump::Sequence &sequence = dump_.sequences[order[i]];
@@ -231,7 +254,7 @@ private:
       svg_.rectangle({x, y, 12, 12}, {sequenceColour(order[i]), "#808080", 0.5});
       svg_.text(x + 18, y + 10,
                 std::to_string(sequence.id) + ": " + std::to_string(sequence.length) + " tokens, " +
-                    std::to_string(sequence.blocks.size()) + " blocks",
+                    std::to_string(sequence.blocks.size()) + " blocks" + oldestOf(sequence),
                 Weight::Plain, 11);
     }
     y_ += static_cast<double>((shown + columns - 1) / columns) * 18 + 8;
@@ -239,6 +262,11 @@ private:
       line("and " + std::to_string(order.size() - shown) + " smaller ones");
     if (order.empty())
       line("none");
+  }
+
+  std::string oldestOf(const CacheDump::Sequence &sequence) const {
+    std::optional<int64_t> oldest = dump_.oldestBlock(sequence);
+    return oldest ? ", oldest own: age " + std::to_string(*oldest) : std::string();
   }
 
   void drawPrefixes() {
@@ -261,6 +289,7 @@ private:
 
   const CacheDump &dump_;
   CacheDump::Counts counts_;
+  std::optional<CacheDump::Ages> ages_;
   std::unordered_map<int32_t, size_t> numbers_; ///< Of a sequence id.
   int64_t numFree_ = 0;
   SvgWriter svg_;

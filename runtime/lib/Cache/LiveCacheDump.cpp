@@ -42,8 +42,12 @@ StatusOr<CacheDump> dumpCache(const PagedKVCache &cache, const PrefixTree *tree)
   dump.source = "live pool";
   dump.layout = describeCacheLayout(cache.layout());
   dump.blocks.resize(static_cast<size_t>(cache.pool().numBlocks()));
-  for (size_t i = 0; i < dump.blocks.size(); ++i)
-    dump.blocks[i].owners = cache.pool().useCount(static_cast<int32_t>(i));
+  for (size_t i = 0; i < dump.blocks.size(); ++i) {
+    auto index = static_cast<int32_t>(i);
+    dump.blocks[i].owners = cache.pool().useCount(index);
+    if (dump.blocks[i].owners > 0)
+      dump.blocks[i].age = static_cast<int64_t>(cache.pool().age(index));
+  }
   int64_t order = 0;
   for (int32_t block : cache.pool().freeBlocks())
     dump.blocks[static_cast<size_t>(block)].freeOrder = order++;

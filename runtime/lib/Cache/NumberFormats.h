@@ -68,16 +68,19 @@ template <int N> struct Numbers {
   /// `Largest`: saturating; a NaN gives `NaN` with its sign.
   template <int MantissaBits, int Bias, uint32_t Largest, uint32_t NaN>
   LLMIR_INLINE static Bits nearestFloat8s(Float value) {
-    constexpr int dropped = 23 - MantissaBits;
-    constexpr uint32_t smallestNormal = static_cast<uint32_t>(127 - Bias + 1) << 23;
-    // Adding it leaves multiples of the smallest subnormal in the low bits.
-    constexpr uint32_t magic = static_cast<uint32_t>(127 + 23 + 1 - Bias - MantissaBits) << 23;
+    constexpr uint32_t dropped = 23 - MantissaBits, field = 23;
+    constexpr uint32_t smallestNormal = static_cast<uint32_t>(127 - Bias + 1) << field;
     Bits magnitude = bits(value) & 0x7fffffffu;
     Bits clamped = select(greater(magnitude, Largest), splatBits(Largest), magnitude);
-    Bits small = bits(number(clamped) + number(splatBits(magic))) - magic;
-    Bits rounded = clamped + ((1u << (dropped - 1)) - 1) + ((clamped >> dropped) & 1u);
-    Bits normal = (rounded >> dropped) - (static_cast<uint32_t>(127 - Bias) << MantissaBits);
-    Bits result = select(greater(clamped, smallestNormal - 1), normal, small);
+    // The power of two below, or that of the smallest normal number for what is subnormal.
+    Bits power = clamped & 0x7f800000u;
+    power = select(greater(power, smallestNormal), power, splatBits(smallestNormal));
+    // Added to so many times as much, a number is rounded to as many bits as its code has, and
+    // these are the lowest bits of the sum; a carry goes on into the exponent.
+    Bits larger = power + (dropped << field);
+    Bits mantissa = bits(number(clamped) + number(larger)) - larger;
+    Bits result =
+        mantissa + (power >> dropped) - (static_cast<uint32_t>(127 - Bias + 1) << MantissaBits);
     result = select(greater(magnitude, 0x7f800000u), splatBits(NaN), result);
     return result | ((bits(value) >> 24) & 0x80u);
   }

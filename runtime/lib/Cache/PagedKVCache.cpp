@@ -15,10 +15,6 @@ namespace llmir {
 
 namespace {
 
-std::string describe(SequenceId sequence) {
-  return "sequence " + std::to_string(static_cast<int32_t>(sequence));
-}
-
 Status unknownSequence(SequenceId sequence) { return notFound("unknown " + describe(sequence)); }
 
 CacheParameters sameForKeysAndValues(int64_t numLayers, int64_t numHeads, int64_t headDim,
@@ -34,6 +30,10 @@ CacheParameters sameForKeysAndValues(int64_t numLayers, int64_t numHeads, int64_
 }
 
 } // namespace
+
+std::string describe(SequenceId sequence) {
+  return "sequence " + std::to_string(static_cast<int32_t>(sequence));
+}
 
 int64_t defaultNumBlocks(const llmir_cache_layout &layout, int64_t blockBytes) {
   int64_t memory = int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
@@ -95,7 +95,7 @@ Status PagedKVCache::initialize(const CacheParameters &parameters,
                                        std::to_string(layout_.block_stride) + " bytes");
   memory_ = *std::move(memory);
   pool_ = BlockPool(static_cast<int32_t>(count));
-  return Status::ok();
+  return pool_.status();
 }
 
 void PagedKVCache::fail(Status status) {
@@ -171,17 +171,12 @@ int64_t PagedKVCache::reclaimFor(std::span<const AppendRequest> requests, int64_
 }
 
 PagedKVCache::Sequence &PagedKVCache::addSequence(SequenceId id) {
-  auto found = sequences_.find(id);
-  if (found != sequences_.end())
-    return found->second;
-  if (endedSequences_.empty())
-    return sequences_[id];
-  SequenceMap::node_type node = std::move(endedSequences_.back());
-  endedSequences_.pop_back();
-  node.key() = id;
-  node.mapped().blocks.clear();
-  node.mapped().length = 0;
-  return sequences_.insert(std::move(node)).position->second;
+  auto [entry, isNew] = endedSequences_.add(sequences_, id);
+  if (isNew) {
+    entry->second.blocks.clear();
+    entry->second.length = 0;
+  }
+  return entry->second;
 }
 
 Status PagedKVCache::unshareLastBlock(Sequence &sequence) {
@@ -238,6 +233,21 @@ Status PagedKVCache::reserve(std::span<const AppendRequest> requests, CacheStepT
   return Status::ok();
 }
 
+Status PagedKVCache::reserveSlots(const int32_t *seqIds, int64_t batchSize, int64_t tokens,
+                                  int32_t *slots, int32_t *blocks) {
+  LLMIR_RETURN_IF_ERROR(reserveBatch(seqIds, batchSize, tokens));
+  std::copy(scratchTables_.slots.begin(), scratchTables_.slots.end(), slots);
+  copyBlocks(blocks);
+  return Status::ok();
+}
+
+Status PagedKVCache::reserveBatch(const int32_t *seqIds, int64_t batchSize, int64_t tokens) {
+  scratchRequests_.clear();
+  for (int64_t b = 0; b < batchSize; ++b)
+    scratchRequests_.push_back({SequenceId{seqIds[b]}, tokens});
+  return reserve(scratchRequests_, scratchTables_);
+}
+
 void PagedKVCache::releaseFrom(Sequence &sequence, size_t firstBlock) {
   // The last block first: the start of a sequence is what another one may share again, so it
   // should be the last to be handed out.
@@ -268,7 +278,7 @@ Status PagedKVCache::freeSequence(SequenceId id) {
   if (found == sequences_.end())
     return unknownSequence(id);
   releaseFrom(found->second, 0);
-  endedSequences_.push_back(sequences_.extract(found));
+  endedSequences_.erase(sequences_, found);
   return status_;
 }
 

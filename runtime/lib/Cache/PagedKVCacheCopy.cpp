@@ -4,6 +4,8 @@
 
 #include "llmir/Cache/PagedKVCache.h"
 
+#include "MemoryHints.h"
+
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -30,6 +32,19 @@ size_t runLength(std::span<const int32_t> slots, size_t begin, int32_t blockSize
   return end - begin;
 }
 
+/// A head of a whole block, as large as are streamed.
+constexpr int64_t maxStagingBytes = 16384;
+/// From how many stored bytes on: more than a core's own caches keep.
+constexpr int64_t minStreamedBytes = int64_t{4} << 20;
+
+bool streamsBlocks(const llmir_cache_layout &layout, size_t tokens, int64_t layers) {
+  int64_t bytes = static_cast<int64_t>(tokens) / layout.block_size * layers * layout.num_kv_heads *
+                  layout.head_stride;
+  return bytes >= minStreamedBytes && layout.head_stride <= maxStagingBytes &&
+         layout.head_stride % lineBytes == 0 && layout.layer_stride % lineBytes == 0 &&
+         layout.block_stride % lineBytes == 0;
+}
+
 } // namespace
 
 Status PagedKVCache::checkLayers(LayerRange layers) const {
@@ -48,19 +63,19 @@ Status PagedKVCache::checkLayers(LayerRange layers) const {
 Status PagedKVCache::findLastSlots(SequenceId id, int64_t seqLen,
                                    std::vector<int32_t> &slots) const {
   auto found = sequences_.find(id);
-  std::string name = "sequence " + std::to_string(static_cast<int32_t>(id));
   if (found == sequences_.end())
-    return notFound("unknown " + name);
+    return notFound("unknown " + describe(id));
   const Sequence &sequence = found->second;
   if (seqLen > sequence.length)
     return invalidArgument("expected at most " + std::to_string(sequence.length) +
-                           " tokens to write in " + name + ", but got " + std::to_string(seqLen));
+                           " tokens to write in " + describe(id) + ", but got " +
+                           std::to_string(seqLen));
   int64_t blockSize = layout_.block_size;
   for (int64_t position = sequence.length - seqLen; position < sequence.length;) {
     BlockId block = sequence.blocks[static_cast<size_t>(position / blockSize)];
     if (StatusOr<int32_t> owners = pool_.useCount(block); !owners || *owners != 1)
       return failedPrecondition("cannot write position " + std::to_string(position) + " of " +
-                                name + ": a fork shares its block");
+                                describe(id) + ": a fork shares its block");
     int64_t end = std::min(sequence.length, (position / blockSize + 1) * blockSize);
     for (; position < end; ++position)
       slots.push_back(static_cast<int32_t>(block.index * blockSize + position % blockSize));
@@ -80,21 +95,48 @@ void PagedKVCache::writeTokens(const uint8_t *keys, const uint8_t *values, Layer
   const std::vector<int32_t> &slots = scratchTables_.slots;
   int64_t numHeads = layout_.num_kv_heads;
   int64_t keyBytes = keyCodec_.rowBytes(), valueBytes = valueCodec_.rowBytes();
+  bool streams = streamsBlocks(layout_, slots.size(), layers.count);
+  // Zeros, as the gaps between keys, values and scales are.
+  alignas(lineBytes) uint8_t staging[maxStagingBytes];
+  if (streams)
+    std::memset(staging, 0, static_cast<size_t>(layout_.head_stride));
   for (int64_t layer = layers.first; layer < layers.first + layers.count; ++layer)
     for (size_t begin = 0; begin < slots.size();) {
       auto count = static_cast<int64_t>(runLength(slots, begin, layout_.block_size));
+      size_t end = begin + static_cast<size_t>(count);
       for (int64_t head = 0; head < numHeads; ++head) {
+        // The lines of one token are far apart, and so are the rows of a head of several tokens:
+        // neither is what processors foresee. So what comes next is on its way while this head is
+        // converted: the places of one token's next head, or a share of the next tokens.
+        if (count == 1 && head + 1 < numHeads) {
+          prefetchToken(layout_, storedTokens(slots[begin], layer, head + 1, 1).head,
+                        slots[begin] % layout_.block_size);
+        } else if (count == 1 && end < slots.size()) {
+          prefetchToken(layout_, storedTokens(slots[end], layer, 0, 1).head,
+                        slots[end] % layout_.block_size);
+        } else if (end < slots.size()) {
+          prefetchToRead(keys + (numHeads + head) * count * keyBytes, count * keyBytes);
+          prefetchToRead(values + (numHeads + head) * count * valueBytes, count * valueBytes);
+        }
         StoredTokens target = storedTokens(slots[begin], layer, head, count);
+        uint8_t *place = target.head;
+        bool isStreamed = streams && count == layout_.block_size;
+        if (isStreamed)
+          target.head = staging;
         auto constant = static_cast<size_t>(layer * numHeads + head);
         target.constantScale = keyScales_.empty() ? 0 : keyScales_[constant];
         keyCodec_.encode(target, {keys + head * keyBytes, numHeads * keyBytes});
         target.constantScale = valueScales_.empty() ? 0 : valueScales_[constant];
         valueCodec_.encode(target, {values + head * valueBytes, numHeads * valueBytes});
+        if (isStreamed)
+          streamLines(place, staging, layout_.head_stride);
       }
       keys += count * numHeads * keyBytes;
       values += count * numHeads * valueBytes;
-      begin += static_cast<size_t>(count);
+      begin = end;
     }
+  if (streams)
+    finishStreaming();
 }
 
 void PagedKVCache::copyBlocks(int32_t *blockIndices) const {
@@ -111,10 +153,7 @@ Status PagedKVCache::appendKV(const void *keyPtr, const void *valuePtr, int64_t 
     return writeKV(keyPtr, valuePtr, batchSize, seqLen, seqIds, blockIndices, layers);
   LLMIR_RETURN_IF_ERROR(checkConstantScales(layers));
   LLMIR_RETURN_IF_ERROR(checkArrays(keyPtr && valuePtr && seqIds, batchSize, seqLen));
-  scratchRequests_.clear();
-  for (int64_t b = 0; b < batchSize; ++b)
-    scratchRequests_.push_back({SequenceId{seqIds[b]}, seqLen});
-  LLMIR_RETURN_IF_ERROR(reserve(scratchRequests_, scratchTables_));
+  LLMIR_RETURN_IF_ERROR(reserveBatch(seqIds, batchSize, seqLen));
   writeTokens(static_cast<const uint8_t *>(keyPtr), static_cast<const uint8_t *>(valuePtr), layers);
   copyBlocks(blockIndices);
   return Status::ok();

@@ -11,22 +11,22 @@ namespace llmir {
 
 Status PagedKVCache::attach(SequenceId id, std::span<const BlockId> blocks, int64_t length) {
   LLMIR_RETURN_IF_ERROR(status_);
-  std::string name = "sequence " + std::to_string(static_cast<int32_t>(id));
   if (contains(id))
-    return failedPrecondition("cannot attach blocks to " + name + ": it exists");
+    return failedPrecondition("cannot attach blocks to " + describe(id) + ": it exists");
   if (length < 0 || length > layout_.max_seq_len)
-    return resourceExhausted("cannot attach " + std::to_string(length) + " tokens to " + name +
-                             ": it may have 0 to " + std::to_string(layout_.max_seq_len));
+    return resourceExhausted("cannot attach " + std::to_string(length) + " tokens to " +
+                             describe(id) + ": it may have 0 to " +
+                             std::to_string(layout_.max_seq_len));
   auto count = static_cast<int64_t>(blocks.size());
   if (count != blocksForTokens(layout_, length))
     return invalidArgument("expected " + std::to_string(blocksForTokens(layout_, length)) +
-                           " blocks for the " + std::to_string(length) + " tokens of " + name +
-                           ", but got " + std::to_string(count));
+                           " blocks for the " + std::to_string(length) + " tokens of " +
+                           describe(id) + ", but got " + std::to_string(count));
   for (BlockId block : blocks)
     if (!pool_.isLive(block))
       return failedPrecondition("cannot attach block " + std::to_string(block.index) +
                                 " (generation " + std::to_string(block.generation) + ") to " +
-                                name + ": it is stale or free");
+                                describe(id) + ": it is stale or free");
   for (BlockId block : blocks)
     LLMIR_RETURN_IF_ERROR(pool_.retain(block));
   Sequence &sequence = addSequence(id);
@@ -82,9 +82,8 @@ Status PagedKVCache::checkInvariants(std::span<const BlockId> held) const {
   };
   for (const auto &[id, sequence] : sequences_) {
     if (static_cast<int64_t>(sequence.blocks.size()) != blocksForTokens(layout_, sequence.length))
-      return internalError("sequence " + std::to_string(static_cast<int32_t>(id)) + " of " +
-                           std::to_string(sequence.length) + " tokens has " +
-                           std::to_string(sequence.blocks.size()) + " blocks");
+      return internalError(describe(id) + " of " + std::to_string(sequence.length) +
+                           " tokens has " + std::to_string(sequence.blocks.size()) + " blocks");
     for (BlockId block : sequence.blocks)
       LLMIR_RETURN_IF_ERROR(count(block));
   }

@@ -9,8 +9,7 @@
 namespace llmir {
 
 static Status notStarted(SequenceId sequence) {
-  return notFound("sequence " + std::to_string(static_cast<int32_t>(sequence)) +
-                  " was not started with a prompt");
+  return notFound(describe(sequence) + " was not started with a prompt");
 }
 
 PrefixAwareKVCache::PrefixAwareKVCache(int64_t numLayers, int64_t numHeads, int64_t headDim,
@@ -71,22 +70,28 @@ StatusOr<int64_t> PrefixAwareKVCache::startSequence(SequenceId sequence,
                                                     std::vector<PrefixRetention> retention) {
   LLMIR_RETURN_IF_ERROR(status_);
   const llmir_cache_layout &layout = cache_.layout();
-  std::string name = "sequence " + std::to_string(static_cast<int32_t>(sequence));
   if (cache_.contains(sequence))
-    return failedPrecondition("cannot start " + name + ": it exists");
+    return failedPrecondition("cannot start " + describe(sequence) + ": it exists");
   if (prompt.empty())
-    return invalidArgument("expected a prompt of 1 or more tokens for " + name + ", but got 0");
+    return invalidArgument("expected a prompt of 1 or more tokens for " + describe(sequence) +
+                           ", but got 0");
   if (prompt.size() > static_cast<size_t>(layout.max_seq_len))
-    return resourceExhausted("the prompt of " + name + " has " + std::to_string(prompt.size()) +
-                             " tokens, but a sequence may have " +
+    return resourceExhausted("the prompt of " + describe(sequence) + " has " +
+                             std::to_string(prompt.size()) + " tokens, but a sequence may have " +
                              std::to_string(layout.max_seq_len));
-  Content content{{prompt.begin(), prompt.end()},
-                  PrefixKeyChain(nameSpace, layout.block_size),
-                  std::move(retention)};
+  // One that is there belongs to a sequence that was freed behind this object's back.
+  ContentMap::iterator entry = endedContents_.add(contents_, sequence).first;
+  Content &content = entry->second;
+  content.tokens.assign(prompt.begin(), prompt.end());
+  content.keys.restart(rootKey(nameSpace, layout.block_size), layout.block_size);
   content.keys.extend(prompt);
+  content.retention = std::move(retention);
+  content.numCommitted = 0;
   PrefixMatch match = tree_->match(content.keys, prompt);
-  LLMIR_RETURN_IF_ERROR(cache_.attach(sequence, match.blocks, match.length));
-  contents_.insert_or_assign(sequence, std::move(content));
+  if (Status attached = cache_.attach(sequence, match.blocks, match.length); !attached) {
+    endedContents_.erase(contents_, entry);
+    return attached;
+  }
   return match.length;
 }
 
@@ -147,7 +152,7 @@ Status PrefixAwareKVCache::freeSequence(SequenceId sequence) {
   LLMIR_RETURN_IF_ERROR(status_);
   if (auto found = contents_.find(sequence); found != contents_.end()) {
     LLMIR_RETURN_IF_ERROR(commit(sequence, found->second));
-    contents_.erase(found);
+    endedContents_.erase(contents_, found);
   }
   return cache_.freeSequence(sequence);
 }

@@ -64,6 +64,12 @@ PrefixKey childKey(const PrefixKey &parent, std::span<const int32_t> tokens) {
   return digest.finish();
 }
 
+void PrefixKeyChain::restart(const PrefixKey &root, int64_t blockSize) {
+  root_ = root;
+  blockSize_ = blockSize;
+  blocks_.clear();
+}
+
 void PrefixKeyChain::extend(std::span<const int32_t> tokens) {
   auto size = static_cast<size_t>(blockSize_);
   for (size_t block = blocks_.size(); (block + 1) * size <= tokens.size(); ++block)

@@ -314,7 +314,8 @@ StatusOr<int64_t> PrefixTree::insert(std::span<const int32_t> tokens,
                                      const PrefixNamespace &nameSpace,
                                      std::span<const PrefixRetention> retention) {
   LLMIR_RETURN_IF_ERROR(state_->status);
-  PrefixKeyChain keys(nameSpace, cache().layout().block_size);
+  PrefixKeyChain &keys = state_->scratchKeys;
+  keys.restart(rootKey(nameSpace, cache().layout().block_size), cache().layout().block_size);
   keys.extend(tokens);
   return insert(keys, tokens, blocks, retention);
 }

@@ -66,6 +66,8 @@ public:
   IndexedHeap<PageRank> pageQueue;     ///< Nodes whose page may be given up.
   IndexedHeap<std::chrono::nanoseconds> expiryQueue; ///< When priorities end.
 
+  PrefixKeyChain scratchKeys{PrefixKey(), 1}; ///< Of an insertion without known keys.
+
 private:
   /// Keeps two nodes where they are while something else is evicted.
   class Protection {

@@ -31,8 +31,9 @@ Status checkRow(std::span<const float> row, const char *name, int64_t number) {
 /// The verification of one draft with distributions.
 class Verification {
 public:
-  Verification(const TokenTree &tree, const DraftDistributions &given, const UniformSource &uniform)
-      : tree_(tree), given_(given), uniform_(uniform),
+  Verification(const TokenTree &tree, const DraftDistributions &given, const UniformSource &uniform,
+               std::vector<double> &scratch)
+      : tree_(tree), given_(given), uniform_(uniform), left_(scratch),
         vocabulary_(static_cast<size_t>(std::max<int64_t>(given.vocabularySize, 0))) {}
 
   Status check() const {
@@ -74,7 +75,7 @@ public:
         break;
       current = *accepted;
     }
-    result.acceptedPath = tree_.pathTo(current);
+    tree_.findPathTo(current, result.acceptedPath);
     result.acceptedCount = static_cast<int64_t>(result.acceptedPath.size());
     result.nextToken = draw();
   }
@@ -136,18 +137,25 @@ private:
   const TokenTree &tree_;
   const DraftDistributions &given_;
   const UniformSource &uniform_;
+  std::vector<double> &left_; ///< What of the target is left after rejections, normalised.
   size_t vocabulary_;
-  std::vector<double> left_; ///< What of the target is left after rejections, normalised.
 };
 
 } // namespace
 
 Status verifyDraft(const TokenTree &tree, const DraftDistributions &distributions,
-                   const UniformSource &uniform, VerificationResult &result) {
-  Verification verification(tree, distributions, uniform);
+                   const UniformSource &uniform, VerificationResult &result,
+                   std::vector<double> &scratch) {
+  Verification verification(tree, distributions, uniform, scratch);
   LLMIR_RETURN_IF_ERROR(verification.check());
   verification.run(result);
   return Status::ok();
+}
+
+Status verifyDraft(const TokenTree &tree, const DraftDistributions &distributions,
+                   const UniformSource &uniform, VerificationResult &result) {
+  std::vector<double> scratch;
+  return verifyDraft(tree, distributions, uniform, result, scratch);
 }
 
 Status verifyDraft(const TokenTree &tree, std::span<const float> logProbabilities,
@@ -174,7 +182,7 @@ Status verifyDraft(const TokenTree &tree, std::span<const float> logProbabilitie
       left -= probability;
     }
   }
-  result.acceptedPath = tree.pathTo(current);
+  tree.findPathTo(current, result.acceptedPath);
   result.acceptedCount = static_cast<int64_t>(result.acceptedPath.size());
   result.nextToken.reset();
   return Status::ok();

@@ -257,14 +257,19 @@ void maxMagnitudes(ConstStridedRows array, int64_t rows, int64_t count, float *l
       bits = static_cast<uint32_t>(largestNumber<Machine, int16_t, 0x7c00>(row, count));
     largest[r] = __builtin_bit_cast(float, bits);
   }
-  if constexpr (Array == ElementType::F16)
-    forVectors<Machine>(rows, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
-      Padded<Machine> halves(reinterpret_cast<const uint8_t *>(largest + i), n, 4);
+  if constexpr (Array == ElementType::F16) {
+    int64_t r = 0;
+    for (; r + Machine::width <= rows; r += Machine::width) {
       typename Machine::Bits bits;
-      std::memcpy(&bits, halves.data, sizeof(bits));
-      writeSome<Machine, ElementType::F32>(reinterpret_cast<uint8_t *>(largest + i),
-                                           Machine::halfValues(bits), n);
-    });
+      std::memcpy(&bits, largest + r, sizeof(bits));
+      writeNumbers<Machine, ElementType::F32>(reinterpret_cast<uint8_t *>(largest + r),
+                                              Machine::halfValues(bits));
+    }
+    // One at a time: often there is only one.
+    for (; r < rows; ++r)
+      largest[r] =
+          Machine::halfValues(Machine::splatBits(__builtin_bit_cast(uint32_t, largest[r])))[0];
+  }
 }
 
 template <typename Machine, ElementType Array, ElementType Storage>

@@ -23,10 +23,11 @@ SequenceId forkId(int32_t branch) {
   return SequenceId{std::numeric_limits<int32_t>::min() + branch};
 }
 
-std::vector<int32_t> chainAfter(int64_t size, int64_t count) {
-  std::vector<int32_t> parents(static_cast<size_t>(count));
-  std::iota(parents.begin(), parents.end(), static_cast<int32_t>(size) - 1);
-  return parents;
+/// first, first + 1, …: `count` numbers.
+std::span<const int32_t> countFrom(int64_t first, int64_t count, std::vector<int32_t> &numbers) {
+  numbers.resize(static_cast<size_t>(count));
+  std::iota(numbers.begin(), numbers.end(), static_cast<int32_t>(first));
+  return numbers;
 }
 
 } // namespace
@@ -67,21 +68,22 @@ Status SpeculativeKVCache::createBranch(int32_t sequenceId, int32_t &branchId) {
     return resourceExhausted("cannot add a branch to sequence " + std::to_string(sequenceId) +
                              ": there are " + std::to_string(numBranches()) +
                              ", which is the most there may be");
-  Branch branch;
-  branch.sequence = SequenceId{sequenceId};
-  StatusOr<int64_t> length = cache_.length(branch.sequence);
+  SequenceId sequence{sequenceId};
+  StatusOr<int64_t> length = cache_.length(sequence);
   if (!length)
     return length.status();
-  branch.contextLength = *length;
   // Numbers are used again only after all others, so that one of a branch that has ended is not
   // soon another's.
   int32_t id = nextBranch_;
   while (branches_.count(id) != 0 || cache_.contains(forkId(id)))
     id = id == std::numeric_limits<int32_t>::max() ? 0 : id + 1;
-  branch.fork = forkId(id);
-  LLMIR_RETURN_IF_ERROR(cache_.fork(branch.sequence, branch.fork));
+  LLMIR_RETURN_IF_ERROR(cache_.fork(sequence, forkId(id)));
   nextBranch_ = id == std::numeric_limits<int32_t>::max() ? 0 : id + 1;
-  branches_.emplace(id, std::move(branch));
+  Branch &branch = endedBranches_.add(branches_, id).first->second;
+  branch.sequence = sequence;
+  branch.fork = forkId(id);
+  branch.contextLength = *length;
+  branch.tree.clear();
   branchId = id;
   return Status::ok();
 }
@@ -119,8 +121,8 @@ StatusOr<SequenceId> SpeculativeKVCache::branchSequence(int32_t sequenceId,
   return (*branch)->fork;
 }
 
-Status SpeculativeKVCache::checkDraft(const Branch &branch, std::span<const int32_t> parents,
-                                      TokenTree &tree) const {
+Status SpeculativeKVCache::extendTree(const Branch &branch, std::span<const int32_t> parents) {
+  TokenTree &tree = scratchTree_;
   tree = branch.tree;
   if (static_cast<int64_t>(parents.size()) > config_.maxDraftTokens - tree.size())
     return resourceExhausted("a branch may have " + std::to_string(config_.maxDraftTokens) +
@@ -139,11 +141,10 @@ Status SpeculativeKVCache::reserveSpeculativeKV(int32_t sequenceId,
   StatusOr<Branch *> branch = findBranch(sequenceId, branchId);
   if (!branch)
     return branch.status();
-  TokenTree tree;
-  LLMIR_RETURN_IF_ERROR(checkDraft(**branch, parents, tree));
+  LLMIR_RETURN_IF_ERROR(extendTree(**branch, parents));
   AppendRequest request{(*branch)->fork, static_cast<int64_t>(parents.size())};
   LLMIR_RETURN_IF_ERROR(cache_.reserve({&request, 1}, tables));
-  (*branch)->tree = std::move(tree);
+  std::swap((*branch)->tree, scratchTree_);
   return Status::ok();
 }
 
@@ -153,12 +154,11 @@ Status SpeculativeKVCache::appendSpeculativeKV(const void *keyData, const void *
   StatusOr<Branch *> branch = findBranch(sequenceId, branchId);
   if (!branch)
     return branch.status();
-  TokenTree tree;
-  LLMIR_RETURN_IF_ERROR(checkDraft(**branch, parents, tree));
+  LLMIR_RETURN_IF_ERROR(extendTree(**branch, parents));
   auto fork = static_cast<int32_t>((*branch)->fork);
   LLMIR_RETURN_IF_ERROR(
       cache_.appendKV(keyData, valueData, 1, static_cast<int64_t>(parents.size()), &fork, nullptr));
-  (*branch)->tree = std::move(tree);
+  std::swap((*branch)->tree, scratchTree_);
   return Status::ok();
 }
 
@@ -172,13 +172,19 @@ Status SpeculativeKVCache::appendSpeculativeKV(const void *keyData, const void *
     return resourceExhausted("expected 0 to " + std::to_string(config_.maxDraftTokens) +
                              " draft tokens, but got " + std::to_string(numDraftTokens));
   return appendSpeculativeKV(keyData, valueData, sequenceId,
-                             chainAfter((*branch)->tree.size(), numDraftTokens), branchId);
+                             countFrom((*branch)->tree.size() - 1, numDraftTokens, scratchNumbers_),
+                             branchId);
 }
 
 UniformSource SpeculativeKVCache::uniformSource(SequenceId sequence) {
   auto id = static_cast<int32_t>(sequence);
-  return [stream = RandomStream{config_.seed, static_cast<uint32_t>(id)}, &drawn = numDrawn_[id]] {
-    return stream.uniform(drawn++);
+  auto [drawn, isNew] = endedDraws_.add(numDrawn_, id);
+  if (isNew)
+    drawn->second = 0;
+  // Small enough that std::function keeps it in place.
+  return [this, id] {
+    RandomStream stream{config_.seed, static_cast<uint32_t>(id)};
+    return stream.uniform(numDrawn_.find(id)->second++);
   };
 }
 
@@ -202,7 +208,8 @@ Status SpeculativeKVCache::verifySpeculation(int32_t sequenceId, int32_t branchI
   StatusOr<Branch *> branch = findBranch(sequenceId, branchId);
   if (!branch)
     return branch.status();
-  return verifyDraft((*branch)->tree, distributions, uniformSource((*branch)->sequence), result);
+  return verifyDraft((*branch)->tree, distributions, uniformSource((*branch)->sequence), result,
+                     scratchProbabilities_);
 }
 
 Status SpeculativeKVCache::moveTogether(const Branch &branch, std::span<const int32_t> path) {
@@ -225,7 +232,8 @@ Status SpeculativeKVCache::commitSpeculation(int32_t sequenceId, int32_t branchI
   if (!found)
     return found.status();
   const Branch &branch = **found;
-  LLMIR_RETURN_IF_ERROR(branch.tree.checkPath(path).withContext(nameOf(sequenceId, branchId)));
+  if (Status status = branch.tree.checkPath(path); !status)
+    return status.withContext(nameOf(sequenceId, branchId));
   StatusOr<int64_t> length = cache_.length(branch.sequence);
   if (!length || *length != branch.contextLength)
     return failedPrecondition("cannot commit " + nameOf(sequenceId, branchId) +
@@ -257,9 +265,7 @@ Status SpeculativeKVCache::commitSpeculation(int32_t sequenceId, int32_t branchI
     return failedPrecondition("cannot commit the first " + std::to_string(acceptedCount) +
                               " tokens of " + nameOf(sequenceId, branchId) +
                               ": it is a tree, so a path is needed");
-  std::vector<int32_t> path(static_cast<size_t>(acceptedCount));
-  std::iota(path.begin(), path.end(), 0);
-  return commitSpeculation(sequenceId, branchId, path);
+  return commitSpeculation(sequenceId, branchId, countFrom(0, acceptedCount, scratchNumbers_));
 }
 
 Status SpeculativeKVCache::rollbackSpeculation(int32_t sequenceId, int32_t branchId) {
@@ -267,18 +273,20 @@ Status SpeculativeKVCache::rollbackSpeculation(int32_t sequenceId, int32_t branc
   if (!branch)
     return branch.status();
   LLMIR_RETURN_IF_ERROR(cache_.freeSequence((*branch)->fork));
-  branches_.erase(branchId);
+  endedBranches_.erase(branches_, branches_.find(branchId));
   return Status::ok();
 }
 
 void SpeculativeKVCache::dropBranches(SequenceId sequence) {
-  std::erase_if(branches_, [&](const auto &entry) {
-    if (entry.second.sequence != sequence)
-      return false;
-    if (Status freed = cache_.freeSequence(entry.second.fork); !freed)
+  for (BranchMap::iterator entry = branches_.begin(); entry != branches_.end();) {
+    if (entry->second.sequence != sequence) {
+      ++entry;
+      continue;
+    }
+    if (Status freed = cache_.freeSequence(entry->second.fork); !freed)
       cache_.fail(freed.withContext("branch"));
-    return true;
-  });
+    entry = endedBranches_.erase(branches_, entry);
+  }
 }
 
 Status SpeculativeKVCache::freeSequence(int32_t sequenceId) {
@@ -286,7 +294,8 @@ Status SpeculativeKVCache::freeSequence(int32_t sequenceId) {
   SequenceId sequence{sequenceId};
   LLMIR_RETURN_IF_ERROR(cache_.freeSequence(sequence));
   dropBranches(sequence);
-  numDrawn_.erase(sequenceId);
+  if (auto drawn = numDrawn_.find(sequenceId); drawn != numDrawn_.end())
+    endedDraws_.erase(numDrawn_, drawn);
   return cache_.status();
 }
 

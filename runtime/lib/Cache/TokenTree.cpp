@@ -59,10 +59,15 @@ Status TokenTree::checkPath(std::span<const int32_t> path) const {
 
 std::vector<int32_t> TokenTree::pathTo(int32_t token) const {
   std::vector<int32_t> path;
+  findPathTo(token, path);
+  return path;
+}
+
+void TokenTree::findPathTo(int32_t token, std::vector<int32_t> &path) const {
+  path.clear();
   for (; token != context; token = parent(token))
     path.push_back(token);
   std::ranges::reverse(path);
-  return path;
 }
 
 } // namespace llmir

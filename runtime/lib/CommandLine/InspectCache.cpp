@@ -68,10 +68,12 @@ static std::string describeSequences(const CacheDump &dump) {
     int64_t shared = 0;
     for (int32_t block : order[i]->blocks)
       shared += dump.blocks[static_cast<size_t>(block)].owners > 1;
+    std::optional<int64_t> oldest = dump.oldestBlock(*order[i]);
     appendField(text, std::to_string(order[i]->id).c_str(),
                 std::to_string(order[i]->length) + " tokens, " +
                     std::to_string(order[i]->blocks.size()) + " blocks, " + std::to_string(shared) +
-                    " of them shared");
+                    " of them shared" +
+                    (oldest ? ", oldest own of age " + std::to_string(*oldest) : std::string()));
   }
   if (order.size() > most)
     text += "  and " + std::to_string(order.size() - most) + " with fewer blocks\n";
@@ -94,6 +96,12 @@ static std::string describeUse(const CacheDump &dump) {
   append("  of the tree alone", counts.ofTreeAlone);
   append("  of others", counts.ofOthers);
   append("  free", counts.free);
+  if (std::optional<CacheDump::Ages> ages = dump.ages())
+    appendField(text, "age of blocks in use",
+                "median " + std::to_string(ages->median) + ", oldest " +
+                    std::to_string(ages->oldest) + " allocations; " +
+                    std::to_string(ages->pastOneTurn) + " of " + std::to_string(ages->blocks) +
+                    " held while the pool handed out all its blocks once");
   appendField(text, "slack", std::to_string(counts.slackTokens) + " tokens");
   appendField(text, "prefix tree", std::to_string(dump.tree.size()) + " blocks");
   return text;

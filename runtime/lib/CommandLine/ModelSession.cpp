@@ -106,12 +106,28 @@ GenerationSetup::create(ModelSession &session, const RunOptions &options,
       setup->caches_.back()->shuffleFreeBlocks(*options.shuffleBlocks);
     caches.push_back(setup->caches_.back().get());
   }
+  if (options.usesPrefixCache) {
+    if (caches.size() != 1)
+      return invalidArgument("--prefix-cache needs a model with one KV cache, but this one has " +
+                             std::to_string(caches.size()));
+    setup->prefixTree_ = std::make_unique<PrefixTree>(*caches[0]);
+    LLMIR_RETURN_IF_ERROR(setup->prefixTree_->status());
+    caches[0]->setReclaimer(setup->prefixTree_.get());
+    generatorOptions.prefixTree = setup->prefixTree_.get();
+  }
   StatusOr<std::unique_ptr<Generator>> generator =
       Generator::create(program, session.team(), caches, generatorOptions);
   if (!generator)
     return generator.status();
   setup->generator_ = std::move(*generator);
   return setup;
+}
+
+std::vector<const PagedKVCache *> GenerationSetup::caches() const {
+  std::vector<const PagedKVCache *> caches;
+  for (const auto &cache : caches_)
+    caches.push_back(cache.get());
+  return caches;
 }
 
 int64_t GenerationSetup::cacheBytesPerToken() const {

@@ -2,6 +2,7 @@
 
 #include "llmir/CommandLine/RunCommand.h"
 
+#include "llmir/CommandLine/CacheDumpRecorder.h"
 #include "llmir/CommandLine/GenerationOutput.h"
 #include "llmir/CommandLine/NpyWriter.h"
 #include "llmir/CommandLine/Perplexity.h"
@@ -72,8 +73,19 @@ static Status generate(const RunOptions &options, ModelSession &session, RunRepo
   const Tokenizer *tokenizer = session.tokenizer() ? &*session.tokenizer() : nullptr;
   GenerationOutput output(*prompts, tokenizer, stream, logits ? &*logits : nullptr,
                           outputOptionsOf(options, prompts->size()));
-  LLMIR_RETURN_IF_ERROR((*setup)->generator().run(requests, output));
+  std::optional<CacheDumpRecorder> recorder;
+  if (options.cacheDumpPath)
+    recorder.emplace((*setup)->caches(), (*setup)->prefixTree(), output);
+  Status served = (*setup)->generator().run(
+      requests, recorder ? static_cast<GenerationListener &>(*recorder) : output);
+  // The picture is wanted most when the run has failed.
+  if (Status written = recorder ? recorder->write(*options.cacheDumpPath) : Status::ok();
+      served && !written)
+    served = written;
+  LLMIR_RETURN_IF_ERROR(served);
   report.generation = (*setup)->generator().statistics();
+  if (options.usesPrefixCache)
+    report.reusedTokens = report.generation.reusedTokens;
   report.cacheBytesPerToken = (*setup)->cacheBytesPerToken();
   return logits && !SignalScope::wasInterrupted() ? logits->commit() : Status::ok();
 }

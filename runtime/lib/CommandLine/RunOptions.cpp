@@ -92,6 +92,10 @@ static void addExecutionOptions(CLI::App &app, RunOptions &options) {
                  "Hand out the KV cache's blocks in a random order: a check, as nothing may change")
       ->group(group)
       ->type_name("SEED");
+  app.add_flag("--prefix-cache", options.usesPrefixCache,
+               "Compute what prompts start with alike once; what is printed does not change (not "
+               "for prompts whose --logits are wanted)")
+      ->group(group);
   app.add_flag("--verify-weights", options.verifiesWeights,
                "Compare the weights with the file's checksum while loading")
       ->group(group);
@@ -109,6 +113,12 @@ static void addOutputOptions(CLI::App &app, RunOptions &options) {
                  "generated token that was fed back, prompts one after another")
       ->group(group)
       ->type_name("OUT.npy");
+  app.add_option(
+         "--dump-cache", options.cacheDumpPath,
+         "Write who had which block of the KV cache when it was fullest, for `llmir inspect "
+         "cache`; a picture if OUT ends in .svg")
+      ->group(group)
+      ->type_name("OUT");
   app.add_option("--max-tokens", options.maxTokens,
                  "With --perplexity: use the first N tokens of the text only")
       ->group(group)
@@ -170,10 +180,14 @@ Status checkRunOptions(const RunOptions &options) {
     return invalidArgument("--system needs --chat");
   if (options.maxTokens && !options.perplexityFile)
     return invalidArgument("--max-tokens needs --perplexity (to generate fewer tokens, use -n)");
-  if (options.perplexityFile && (options.logitsPath || options.printsTokens))
+  if (options.perplexityFile && options.usesPrefixCache)
     return invalidArgument(
-        "--perplexity generates nothing, so --logits and --print-tokens do not go "
-        "with it");
+        "--perplexity needs the logits of all tokens, so --prefix-cache does not "
+        "go with it");
+  if (options.perplexityFile &&
+      (options.logitsPath || options.printsTokens || options.cacheDumpPath))
+    return invalidArgument("--perplexity generates nothing, so --logits, --print-tokens and "
+                           "--dump-cache do not go with it");
   LLMIR_RETURN_IF_ERROR(checkAtLeast("--num-tokens", options.numTokens, -1));
   LLMIR_RETURN_IF_ERROR(checkAtLeast("--threads", options.threads, 0));
   LLMIR_RETURN_IF_ERROR(checkAtLeast("--context", options.contextLength.value_or(1), 1));

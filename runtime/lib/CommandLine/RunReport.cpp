@@ -20,6 +20,13 @@ double RunReport::bytesPerToken() const {
   return (weightBytes + cacheBytes) / static_cast<double>(generation.decodeTokens);
 }
 
+std::optional<double> RunReport::prefixHitRate() const {
+  if (!reusedTokens)
+    return std::nullopt;
+  return rate(static_cast<double>(*reusedTokens),
+              static_cast<double>(*reusedTokens + generation.promptTokens));
+}
+
 std::optional<double> RunReport::bandwidthShare() const {
   if (!readBandwidth || *readBandwidth <= 0.0 || generation.decodeTokens == 0)
     return std::nullopt;
@@ -44,6 +51,9 @@ std::string formatReport(const RunReport &report) {
   appendLine(text, "load    %10.3f s  (%" PRId32 " threads)", report.loadSeconds, report.threads);
   appendLine(text, "prompt  %10" PRId64 " tokens in %.3f s: %.1f tokens/s", run.promptTokens,
              run.promptSeconds, rate(static_cast<double>(run.promptTokens), run.promptSeconds));
+  if (auto hits = report.prefixHitRate())
+    appendLine(text, "cached  %10" PRId64 " more prompt tokens: hit rate %.1f %%",
+               *report.reusedTokens, *hits * 100.0);
   if (run.firstTokenSeconds > 0.0)
     appendLine(text, "first   %10.3f s to the first token", run.firstTokenSeconds);
   if (run.decodeTokens > 0) {
@@ -81,6 +91,10 @@ std::string formatReportAsJSON(const RunReport &report) {
   };
   json["read_bandwidth_gbs"] = orNull(report.readBandwidth);
   json["bandwidth_share"] = orNull(report.bandwidthShare());
+  if (report.reusedTokens) {
+    json["cached_tokens"] = *report.reusedTokens;
+    json["prefix_hit_rate"] = *report.prefixHitRate();
+  }
   if (report.perplexity) {
     json["perplexity"] = report.perplexity->perplexity;
     json["tokens"] = report.perplexity->numPredicted;

@@ -63,6 +63,12 @@ Status Collective::allGather(const void *input, void *output, int64_t bytes) {
   return doAllGather(input, output, bytes).withContext("all-gather");
 }
 
+Status Collective::allGatherHost(const void *input, void *output, int64_t bytes) {
+  LLMIR_RETURN_IF_ERROR(checkArray(input, bytes));
+  LLMIR_RETURN_IF_ERROR(checkArray(output, bytes));
+  return doAllGatherHost(input, output, bytes).withContext("all-gather");
+}
+
 Status Collective::broadcast(void *data, int64_t bytes, int32_t root) {
   LLMIR_RETURN_IF_ERROR(checkArray(data, bytes));
   LLMIR_RETURN_IF_ERROR(checkPeer(root));
@@ -79,7 +85,8 @@ Status Collective::send(const void *data, int64_t bytes, int32_t to) {
   LLMIR_RETURN_IF_ERROR(checkPeer(to));
   if (to == rank_)
     return invalidArgument("expected another rank than the sender's own, " + std::to_string(to));
-  return doSend(data, bytes, to).withContext("send to rank " + std::to_string(to));
+  Status sent = doSend(data, bytes, to);
+  return sent.isOk() ? sent : sent.withContext("send to rank " + std::to_string(to));
 }
 
 Status Collective::receive(void *data, int64_t bytes, int32_t from) {
@@ -88,14 +95,13 @@ Status Collective::receive(void *data, int64_t bytes, int32_t from) {
   if (from == rank_)
     return invalidArgument("expected another rank than the receiver's own, " +
                            std::to_string(from));
-  return doReceive(data, bytes, from).withContext("receive from rank " + std::to_string(from));
+  Status received = doReceive(data, bytes, from);
+  return received.isOk() ? received
+                         : received.withContext("receive from rank " + std::to_string(from));
 }
 
 Status Collective::agree(const Status &mine) {
   LLMIR_RETURN_IF_ERROR(status_);
-  if (memory() != CollectiveMemory::Host)
-    return unimplemented("agreement needs a collective over host memory, but this is " +
-                         std::string(transport()));
   if (size_ == 1)
     return mine;
   Vote vote;
@@ -103,7 +109,7 @@ Status Collective::agree(const Status &mine) {
   size_t length = std::min(mine.message().size(), sizeof(vote.message) - 1);
   std::memcpy(vote.message, mine.message().data(), length);
   votes_.resize(static_cast<size_t>(size_));
-  LLMIR_RETURN_IF_ERROR(allGather(&vote, votes_.data(), sizeof(Vote)));
+  LLMIR_RETURN_IF_ERROR(allGatherHost(&vote, votes_.data(), sizeof(Vote)));
   for (size_t rank = 0; rank < votes_.size(); ++rank)
     if (votes_[rank].code != 0)
       return Status(static_cast<StatusCode>(votes_[rank].code),

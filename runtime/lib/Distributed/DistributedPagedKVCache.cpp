@@ -14,14 +14,10 @@ namespace llmir {
 
 namespace {
 
-std::string describe(SequenceId sequence) {
-  return "sequence " + std::to_string(static_cast<int32_t>(sequence));
-}
-
 Status unknownSequence(SequenceId sequence) { return notFound("unknown " + describe(sequence)); }
 
-Status checkNamedOnce(std::span<const AppendRequest> requests) {
-  std::vector<SequenceId> ids;
+Status checkNamedOnce(std::span<const AppendRequest> requests, std::vector<SequenceId> &ids) {
+  ids.clear();
   for (const AppendRequest &request : requests)
     ids.push_back(request.sequence);
   std::sort(ids.begin(), ids.end());
@@ -65,9 +61,6 @@ Status DistributedPagedKVCache::initialize(const CacheParameters &parameters) {
     return invalidArgument("expected a collective of as many ranks as devices, but got " +
                            std::to_string(collective_->size()) + " and " +
                            std::to_string(config_.numDevices));
-  if (collective_ && collective_->memory() != CollectiveMemory::Host)
-    return invalidArgument("expected a collective over host memory, but got one over " +
-                           std::string(collective_->transport()));
 
   blocksPerDevice_ = config_.blocksPerDevice.value_or(defaultBlocks(whole->block_stride));
   // Block ids count on from device to device, and slots are 32-bit.
@@ -110,10 +103,12 @@ Status DistributedPagedKVCache::agree(const Status &mine) {
   return collective_ ? collective_->agree(mine) : mine;
 }
 
-Status DistributedPagedKVCache::placeRequests(std::span<const AppendRequest> requests,
-                                              Placement &placement) const {
-  LLMIR_RETURN_IF_ERROR(checkNamedOnce(requests));
-  std::vector<int64_t> tokensOn = tokensOn_;
+Status DistributedPagedKVCache::placeRequests(std::span<const AppendRequest> requests) {
+  LLMIR_RETURN_IF_ERROR(checkNamedOnce(requests, scratch_.ids));
+  placement_.requests.clear();
+  placement_.devices.clear();
+  std::vector<int64_t> &tokensOn = scratch_.tokensOn;
+  tokensOn = tokensOn_;
   for (const AppendRequest &request : requests) {
     if (request.tokens < 0)
       return invalidArgument("expected 0 or more tokens for " + describe(request.sequence) +
@@ -131,50 +126,57 @@ Status DistributedPagedKVCache::placeRequests(std::span<const AppendRequest> req
     else if (isSequenceWise())
       device = std::min_element(tokensOn.begin(), tokensOn.end()) - tokensOn.begin();
     tokensOn[static_cast<size_t>(device)] += request.tokens;
-    placement.requests.push_back(request);
-    placement.devices.push_back(static_cast<int32_t>(device));
+    placement_.requests.push_back(request);
+    placement_.devices.push_back(static_cast<int32_t>(device));
   }
   return Status::ok();
 }
 
-std::vector<AppendRequest> DistributedPagedKVCache::requestsOn(const Placement &placement,
-                                                               int32_t device) const {
+std::span<const AppendRequest> DistributedPagedKVCache::requestsOn(int32_t device) {
   if (!isSequenceWise())
-    return placement.requests;
-  std::vector<AppendRequest> requests;
-  for (size_t i = 0; i < placement.requests.size(); ++i)
-    if (placement.devices[i] == device)
-      requests.push_back(placement.requests[i]);
+    return placement_.requests;
+  std::vector<AppendRequest> &requests = scratch_.deviceRequests;
+  requests.clear();
+  for (size_t i = 0; i < placement_.requests.size(); ++i)
+    if (placement_.devices[i] == device)
+      requests.push_back(placement_.requests[i]);
   return requests;
 }
 
-Status DistributedPagedKVCache::checkRoom(const Placement &placement, int32_t device) const {
+Status DistributedPagedKVCache::checkRoom(int32_t device) {
   const PagedKVCache &cache = *this->cache(device);
   LLMIR_RETURN_IF_ERROR(cache.status());
   int64_t blocks = 0;
-  for (const AppendRequest &request : requestsOn(placement, device))
+  for (const AppendRequest &request : requestsOn(device))
     blocks += cache.blocksNeeded(request.sequence, request.tokens);
   return cache.pool().checkFree(blocks);
 }
 
 Status DistributedPagedKVCache::prepare(std::span<const AppendRequest> requests,
-                                        const Status &arguments, Placement &placement) {
+                                        const Status &arguments) {
   LLMIR_RETURN_IF_ERROR(status_);
   Status mine = arguments;
   if (mine.isOk())
-    mine = placeRequests(requests, placement);
+    mine = placeRequests(requests);
   for (int32_t device = 0; device < numDevices() && mine.isOk(); ++device)
     if (cache(device))
-      mine = checkRoom(placement, device)
-                 .withContext("device " + std::to_string(shard(device).deviceId));
+      mine = onDevice(device, checkRoom(device));
   return agree(mine);
 }
 
-void DistributedPagedKVCache::recordAppend(const Placement &placement) {
-  for (size_t i = 0; i < placement.requests.size(); ++i) {
-    const AppendRequest &request = placement.requests[i];
-    Sequence &sequence = sequences_[request.sequence];
-    sequence.device = placement.devices[i];
+Status DistributedPagedKVCache::onDevice(int32_t device, Status status) const {
+  return status.isOk() ? status
+                       : status.withContext("device " + std::to_string(shard(device).deviceId));
+}
+
+void DistributedPagedKVCache::recordAppend() {
+  for (size_t i = 0; i < placement_.requests.size(); ++i) {
+    const AppendRequest &request = placement_.requests[i];
+    auto [entry, isNew] = endedSequences_.add(sequences_, request.sequence);
+    Sequence &sequence = entry->second;
+    if (isNew)
+      sequence.length = 0;
+    sequence.device = placement_.devices[i];
     sequence.length += request.tokens;
     tokensOn_[static_cast<size_t>(sequence.device)] += request.tokens;
   }
@@ -182,14 +184,13 @@ void DistributedPagedKVCache::recordAppend(const Placement &placement) {
 
 Status DistributedPagedKVCache::reserve(std::span<const AppendRequest> requests,
                                         std::vector<CacheStepTables> &tables) {
-  Placement placement;
-  LLMIR_RETURN_IF_ERROR(prepare(requests, Status::ok(), placement));
+  LLMIR_RETURN_IF_ERROR(prepare(requests, Status::ok()));
   tables.resize(shards_.size());
   for (int32_t device = 0; device < numDevices(); ++device)
     if (cache(device))
-      LLMIR_RETURN_IF_ERROR(cache(device)->reserve(requestsOn(placement, device),
-                                                   tables[static_cast<size_t>(device)]));
-  recordAppend(placement);
+      LLMIR_RETURN_IF_ERROR(
+          cache(device)->reserve(requestsOn(device), tables[static_cast<size_t>(device)]));
+  recordAppend();
   return Status::ok();
 }
 
@@ -219,7 +220,7 @@ Status DistributedPagedKVCache::freeSequence(SequenceId id) {
     if (cache && cache->contains(id))
       LLMIR_RETURN_IF_ERROR(cache->freeSequence(id));
   tokensOn_[static_cast<size_t>(found->second.device)] -= found->second.length;
-  sequences_.erase(found);
+  endedSequences_.erase(sequences_, found);
   return Status::ok();
 }
 
@@ -235,7 +236,7 @@ Status DistributedPagedKVCache::fork(SequenceId parent, SequenceId child) {
       LLMIR_RETURN_IF_ERROR(cache->fork(parent, child));
   Sequence copy = found->second;
   tokensOn_[static_cast<size_t>(copy.device)] += copy.length;
-  sequences_.emplace(child, copy);
+  endedSequences_.add(sequences_, child).first->second = copy;
   return Status::ok();
 }
 

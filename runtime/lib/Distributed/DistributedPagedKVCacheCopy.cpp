@@ -31,14 +31,15 @@ struct DistributedPagedKVCache::Lookup {
   ArrayShape shape;
   const int32_t *blocks = nullptr; ///< [rows, tokens]
   std::span<const int32_t> lengths;
-  std::vector<int32_t> rowDevices; ///< Sequence-wise: where each row's blocks are.
+  std::span<const int32_t> rowDevices;
   uint8_t *keys = nullptr;
   uint8_t *values = nullptr;
 };
 
-std::vector<int64_t> DistributedPagedKVCache::rowsOn(const std::vector<int32_t> &rowDevices,
-                                                     int32_t device) const {
-  std::vector<int64_t> rows(rowDevices.size());
+const std::vector<int64_t> &DistributedPagedKVCache::rowsOn(std::span<const int32_t> rowDevices,
+                                                            int32_t device) {
+  std::vector<int64_t> &rows = scratch_.rows;
+  rows.resize(rowDevices.size());
   std::iota(rows.begin(), rows.end(), int64_t(0));
   if (isSequenceWise())
     std::erase_if(rows,
@@ -47,27 +48,29 @@ std::vector<int64_t> DistributedPagedKVCache::rowsOn(const std::vector<int32_t> 
 }
 
 Status DistributedPagedKVCache::appendTo(int32_t device, const void *keyPtr, const void *valuePtr,
-                                         int64_t seqLen, const Placement &placement,
-                                         std::span<int32_t> blocks) {
-  std::vector<int64_t> rows = rowsOn(placement.devices, device);
-  ArrayShape shape{static_cast<int64_t>(placement.requests.size()), seqLen, parameters_.numKVHeads,
+                                         int64_t seqLen) {
+  const std::vector<int64_t> &rows = rowsOn(placement_.devices, device);
+  ArrayShape shape{static_cast<int64_t>(placement_.requests.size()), seqLen, parameters_.numKVHeads,
                    parameters_.keyHeadDim * elementSize(parameters_.keyType)};
   ArrayPart part{&shard(device), &rows, seqLen};
   auto bytes = static_cast<size_t>(part.bytes(shape));
-  std::vector<uint8_t> keys(bytes), values(bytes);
-  copyPartOut(shape, part, static_cast<const uint8_t *>(keyPtr), keys.data());
-  copyPartOut(shape, part, static_cast<const uint8_t *>(valuePtr), values.data());
-  std::vector<int32_t> ids, found(rows.size() * static_cast<size_t>(seqLen));
+  scratch_.keys.resize(bytes);
+  scratch_.values.resize(bytes);
+  copyPartOut(shape, part, static_cast<const uint8_t *>(keyPtr), scratch_.keys.data());
+  copyPartOut(shape, part, static_cast<const uint8_t *>(valuePtr), scratch_.values.data());
+  std::vector<int32_t> &ids = scratch_.rowIds, &found = scratch_.rowBlocks;
+  ids.clear();
   for (int64_t row : rows)
-    ids.push_back(static_cast<int32_t>(placement.requests[static_cast<size_t>(row)].sequence));
-  LLMIR_RETURN_IF_ERROR(cache(device)->appendKV(keys.data(), values.data(),
+    ids.push_back(static_cast<int32_t>(placement_.requests[static_cast<size_t>(row)].sequence));
+  found.resize(rows.size() * static_cast<size_t>(seqLen));
+  LLMIR_RETURN_IF_ERROR(cache(device)->appendKV(scratch_.keys.data(), scratch_.values.data(),
                                                 static_cast<int64_t>(rows.size()), seqLen,
                                                 ids.data(), found.data()));
   auto offset = static_cast<int32_t>(isSequenceWise() ? device * blocksPerDevice_ : 0);
   auto source = found.begin();
   for (int64_t row : rows)
     for (int64_t token = 0; token < seqLen; ++token) {
-      int32_t &block = blocks[static_cast<size_t>(row * seqLen + token)];
+      int32_t &block = scratch_.blocks[static_cast<size_t>(row * seqLen + token)];
       int32_t here = *source++ + offset;
       if (block >= 0 && block != here)
         return internalError("device " + std::to_string(shard(device).deviceId) + " put token " +
@@ -79,16 +82,16 @@ Status DistributedPagedKVCache::appendTo(int32_t device, const void *keyPtr, con
   return Status::ok();
 }
 
-Status DistributedPagedKVCache::mergeBlocks(const Placement &placement, int64_t seqLen,
-                                            std::span<int32_t> blocks) {
+Status DistributedPagedKVCache::mergeBlocks(int64_t seqLen) {
   if (!collective_ || !isSequenceWise())
     return Status::ok();
-  std::vector<int32_t> all(blocks.size() * static_cast<size_t>(numDevices()));
-  LLMIR_RETURN_IF_ERROR(
-      collective_->allGather(blocks.data(), all.data(), static_cast<int64_t>(blocks.size_bytes())));
-  for (size_t row = 0; row < placement.devices.size(); ++row) {
+  std::vector<int32_t> &blocks = scratch_.blocks, &all = scratch_.allBlocks;
+  all.resize(blocks.size() * static_cast<size_t>(numDevices()));
+  LLMIR_RETURN_IF_ERROR(collective_->allGatherHost(
+      blocks.data(), all.data(), static_cast<int64_t>(blocks.size() * sizeof(int32_t))));
+  for (size_t row = 0; row < placement_.devices.size(); ++row) {
     auto first = static_cast<int64_t>(row) * seqLen;
-    auto part = all.begin() + placement.devices[row] * static_cast<int64_t>(blocks.size()) + first;
+    auto part = all.begin() + placement_.devices[row] * static_cast<int64_t>(blocks.size()) + first;
     std::copy(part, part + seqLen, blocks.begin() + first);
   }
   return Status::ok();
@@ -98,29 +101,31 @@ Status DistributedPagedKVCache::appendKV(const void *keyPtr, const void *valuePt
                                          int64_t batchSize, int64_t seqLen, const int32_t *seqIds,
                                          int32_t *blockIndices) {
   Status arguments = checkArrays(keyPtr && valuePtr && seqIds, batchSize, seqLen);
-  std::vector<AppendRequest> requests;
+  std::vector<AppendRequest> &requests = scratch_.requests;
+  requests.clear();
   for (int64_t row = 0; row < batchSize && arguments.isOk() && seqIds; ++row)
     requests.push_back({SequenceId{seqIds[row]}, seqLen});
-  Placement placement;
-  LLMIR_RETURN_IF_ERROR(prepare(requests, arguments, placement));
+  LLMIR_RETURN_IF_ERROR(prepare(requests, arguments));
 
-  std::vector<int32_t> blocks(requests.size() * static_cast<size_t>(seqLen), -1);
+  std::vector<int32_t> &blocks = scratch_.blocks;
+  blocks.assign(requests.size() * static_cast<size_t>(seqLen), -1);
   for (int32_t device = 0; device < numDevices(); ++device)
     if (cache(device))
-      LLMIR_RETURN_IF_ERROR(appendTo(device, keyPtr, valuePtr, seqLen, placement, blocks));
-  recordAppend(placement);
-  LLMIR_RETURN_IF_ERROR(mergeBlocks(placement, seqLen, blocks));
+      LLMIR_RETURN_IF_ERROR(appendTo(device, keyPtr, valuePtr, seqLen));
+  recordAppend();
+  LLMIR_RETURN_IF_ERROR(mergeBlocks(seqLen));
   if (blockIndices)
     std::copy(blocks.begin(), blocks.end(), blockIndices);
   return Status::ok();
 }
 
-StatusOr<std::vector<int32_t>>
-DistributedPagedKVCache::devicesOfRows(const int32_t *blockIndices,
-                                       std::span<const int32_t> seqLens, int64_t tokens) const {
-  std::vector<int32_t> devices(seqLens.size(), 0);
+Status DistributedPagedKVCache::findDevicesOfRows(const int32_t *blockIndices,
+                                                  std::span<const int32_t> seqLens,
+                                                  int64_t tokens) {
+  std::vector<int32_t> &devices = scratch_.rowDevices;
+  devices.assign(seqLens.size(), 0);
   if (!isSequenceWise())
-    return devices;
+    return Status::ok();
   int64_t blocks = blocksPerDevice_ * numDevices();
   for (size_t row = 0; row < seqLens.size(); ++row)
     for (int64_t token = 0; token < seqLens[row]; ++token) {
@@ -138,13 +143,14 @@ DistributedPagedKVCache::devicesOfRows(const int32_t *blockIndices,
                                std::to_string(shard(devices[row]).deviceId));
       devices[row] = device;
     }
-  return devices;
+  return Status::ok();
 }
 
-Status DistributedPagedKVCache::lookUpOn(int32_t device, const Lookup &lookup,
-                                         uint8_t *part) const {
-  std::vector<int64_t> rows = rowsOn(lookup.rowDevices, device);
-  std::vector<int32_t> lengths, blocks;
+Status DistributedPagedKVCache::lookUpOn(int32_t device, const Lookup &lookup, uint8_t *part) {
+  const std::vector<int64_t> &rows = rowsOn(lookup.rowDevices, device);
+  std::vector<int32_t> &lengths = scratch_.rowLengths, &blocks = scratch_.rowBlocks;
+  lengths.clear();
+  blocks.clear();
   for (int64_t row : rows)
     lengths.push_back(lookup.lengths[static_cast<size_t>(row)]);
   int32_t tokens = lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
@@ -153,14 +159,12 @@ Status DistributedPagedKVCache::lookUpOn(int32_t device, const Lookup &lookup,
     for (int64_t token = 0; token < tokens; ++token)
       blocks.push_back(lookup.blocks[row * lookup.shape.tokens + token] - offset);
   uint8_t *values = part + ArrayPart{&shard(device), &rows, tokens}.bytes(lookup.shape);
-  return cache(device)
-      ->lookupKV(blocks.data(), lengths.data(), static_cast<int64_t>(rows.size()), part, values)
-      .withContext("device " + std::to_string(shard(device).deviceId));
+  return onDevice(device, cache(device)->lookupKV(blocks.data(), lengths.data(),
+                                                  static_cast<int64_t>(rows.size()), part, values));
 }
 
-void DistributedPagedKVCache::unpack(int32_t device, const Lookup &lookup,
-                                     const uint8_t *part) const {
-  std::vector<int64_t> rows = rowsOn(lookup.rowDevices, device);
+void DistributedPagedKVCache::unpack(int32_t device, const Lookup &lookup, const uint8_t *part) {
+  const std::vector<int64_t> &rows = rowsOn(lookup.rowDevices, device);
   int64_t tokens = 0;
   for (int64_t row : rows)
     tokens = std::max<int64_t>(tokens, lookup.lengths[static_cast<size_t>(row)]);
@@ -191,32 +195,32 @@ Status DistributedPagedKVCache::lookupKV(const int32_t *blockIndices, const int3
   lookup.keys = static_cast<uint8_t *>(outputKeys);
   lookup.values = static_cast<uint8_t *>(outputValues);
   if (mine.isOk()) {
-    StatusOr<std::vector<int32_t>> devices = devicesOfRows(blockIndices, lookup.lengths, tokens);
-    if (devices)
-      lookup.rowDevices = *devices;
-    mine = devices.status();
+    mine = findDevicesOfRows(blockIndices, lookup.lengths, tokens);
+    lookup.rowDevices = scratch_.rowDevices;
   }
   return lookUp(lookup, mine);
 }
 
 Status DistributedPagedKVCache::lookUp(const Lookup &lookup, Status mine) {
   // A part is at most what the largest device holds of all rows.
-  std::vector<int64_t> everyRow(lookup.rowDevices.size());
+  std::vector<int64_t> &everyRow = scratch_.everyRow;
+  everyRow.resize(lookup.rowDevices.size());
   std::iota(everyRow.begin(), everyRow.end(), int64_t(0));
   int64_t bytes = 0;
   for (const CacheShard &shard : shards_)
     bytes =
         std::max(bytes, 2 * ArrayPart{&shard, &everyRow, lookup.shape.tokens}.bytes(lookup.shape));
   auto size = static_cast<size_t>(mine.isOk() ? bytes : 0);
-  std::vector<uint8_t> parts(size * shards_.size());
+  std::vector<uint8_t> &parts = scratch_.parts;
+  parts.resize(size * shards_.size());
   for (int32_t device = 0; device < numDevices() && mine.isOk(); ++device)
     if (cache(device))
       mine = lookUpOn(device, lookup, parts.data() + size * static_cast<size_t>(device));
   LLMIR_RETURN_IF_ERROR(agree(mine));
   if (collective_) {
     uint8_t *own = parts.data() + size * static_cast<size_t>(collective_->rank());
-    std::vector<uint8_t> part(own, own + size);
-    LLMIR_RETURN_IF_ERROR(collective_->allGather(part.data(), parts.data(), bytes));
+    scratch_.part.assign(own, own + size);
+    LLMIR_RETURN_IF_ERROR(collective_->allGatherHost(scratch_.part.data(), parts.data(), bytes));
   }
   if (isSequenceWise() && size > 0) {
     // Devices know nothing of tokens past their own longest sequence.
@@ -238,9 +242,8 @@ DistributedPagedKVCache::blockOfEachToken(SequenceId sequence) const {
     return device.status();
   int32_t from = collective_ && !isSequenceWise() ? collective_->rank() : *device;
   if (!cache(from))
-    return failedPrecondition("sequence " + std::to_string(static_cast<int32_t>(sequence)) +
-                              " is on rank " + std::to_string(from) + ", and this is rank " +
-                              std::to_string(collective_->rank()));
+    return failedPrecondition(describe(sequence) + " is on rank " + std::to_string(from) +
+                              ", and this is rank " + std::to_string(collective_->rank()));
   StatusOr<std::span<const BlockId>> table = cache(from)->blocks(sequence);
   if (!table)
     return table.status();

@@ -72,6 +72,32 @@ protected:
                  "ncclAllGather");
   }
 
+  Status doAllGatherHost(const void *input, void *output, int64_t bytes) override {
+    const HostStaging &staging = options_.staging;
+    // This rank's piece, then everybody's.
+    int64_t most = staging.bytes / (size() + 1);
+    if (!staging.toDevice || !staging.toHost || !staging.memory || most < 1)
+      return failedPrecondition("telling the other ranks something over NCCL needs " +
+                                std::to_string(size() + 1) +
+                                " or more bytes of device memory and functions that copy "
+                                "(NCCLRank::staging), but there are " +
+                                std::to_string(staging.bytes));
+    auto *mine = static_cast<uint8_t *>(staging.memory);
+    auto *from = static_cast<const uint8_t *>(input);
+    auto *to = static_cast<uint8_t *>(output);
+    for (int64_t done = 0, piece = 0; done < bytes; done += piece) {
+      piece = std::min(most, bytes - done);
+      uint8_t *all = mine + piece;
+      LLMIR_RETURN_IF_ERROR(
+          staged(staging.toDevice(staging.context, mine, from + done, piece, options_.stream)));
+      LLMIR_RETURN_IF_ERROR(doAllGather(mine, all, piece));
+      for (int64_t rank = 0; rank < size(); ++rank)
+        LLMIR_RETURN_IF_ERROR(staged(staging.toHost(staging.context, to + rank * bytes + done,
+                                                    all + rank * piece, piece, options_.stream)));
+    }
+    return Status::ok();
+  }
+
   Status doBroadcast(void *data, int64_t bytes, int32_t root) override {
     return check(functions().broadcast(data, data, asSize(bytes), NCCLType::Int8, root,
                                        communicator_, options_.stream),
@@ -110,6 +136,11 @@ private:
                              std::to_string(size()) + " ranks needs " +
                              std::to_string(bytes * size()) + " bytes of scratch, but there are " +
                              std::to_string(options_.sum.scratchBytes));
+  }
+
+  /// The outcome of a copy; the other ranks wait in vain for one that failed, so it ends the group.
+  Status staged(Status copied) {
+    return copied.isOk() ? copied : fail(copied.withContext("staging"));
   }
 
   /// The outcome of a call, or what went wrong on the device since the last one; both end the

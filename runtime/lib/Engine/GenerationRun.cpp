@@ -22,6 +22,9 @@ GenerationRun::GenerationRun(GenerationContext &context,
       promised_(context.caches.size(), 0) {
   for (const PagedKVCache *cache : context.caches)
     capacity_.push_back(cache->pool().numFree());
+  // What earlier runs left in the tree goes when it is needed.
+  if (PrefixTree *tree = context.options.prefixTree)
+    capacity_[0] += tree->countEvictable();
   auto maxSequences = static_cast<size_t>(context.options.maxSequences);
   running_.reserve(maxSequences);
   progress_.reserve(maxSequences);
@@ -82,21 +85,24 @@ bool GenerationRun::fitsNow(const GenerationRequest &request) const {
   return true;
 }
 
-void GenerationRun::admitWaiting() {
+Status GenerationRun::admitWaiting() {
   while (numAdmitted_ < requests_.size() &&
          static_cast<int64_t>(running_.size()) < context_.options.maxSequences &&
-         fitsNow(requests_[numAdmitted_])) {
+         fitsNow(requests_[numAdmitted_]) && !waitsForPrefix()) {
     const GenerationRequest &request = requests_[numAdmitted_];
     int64_t tokens = contextTokensNeeded(request, context_.program.maxSequenceLength);
     for (size_t i = 0; i < promised_.size(); ++i)
       promised_[i] += blocksForTokens(context_.caches[i]->layout(), tokens);
     Sequence sequence;
     sequence.request = &request;
-    sequence.number = numAdmitted_++;
+    sequence.number = numAdmitted_;
     sequence.tokens.reserve(static_cast<size_t>(tokens) + 1);
     sequence.tokens = request.prompt;
     running_.push_back(std::move(sequence));
+    LLMIR_RETURN_IF_ERROR(reusePrefix(running_.back()));
+    ++numAdmitted_;
   }
+  return Status::ok();
 }
 
 void GenerationRun::giveBack(const Sequence &sequence) {
@@ -196,6 +202,8 @@ Status GenerationRun::handleShare(size_t share) {
           listener_.onLogits(sequence.number, context_.runner->logits(rows.first + i)));
   if (sequence.numPending() > 0)
     return Status::ok();
+  if (sequence.numGenerated == 0)
+    LLMIR_RETURN_IF_ERROR(rememberPrompt(sequence));
   if (sequence.request->maxNewTokens == 0)
     return end(sequence, FinishReason::Length);
   return acceptToken(sequence, context_.runner->logits(rows.first + rows.count - 1));
@@ -238,7 +246,7 @@ Status GenerationRun::runStep() {
 
 Status GenerationRun::serve() {
   while (true) {
-    admitWaiting();
+    LLMIR_RETURN_IF_ERROR(admitWaiting());
     if (running_.empty())
       break;
     if (listener_.beforeStep() == Proceed::Stop)

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -47,9 +48,11 @@ private:
   /// A request that was admitted and has not ended.
   struct Sequence {
     const GenerationRequest *request = nullptr;
-    size_t number = 0;           ///< Of the request.
-    std::vector<int32_t> tokens; ///< The prompt and what was generated.
-    int64_t numComputed = 0;     ///< Tokens whose keys and values are in the caches.
+    size_t number = 0;                   ///< Of the request.
+    std::vector<int32_t> tokens;         ///< The prompt and what was generated.
+    PrefixKeyChain keys{PrefixKey(), 1}; ///< Of the prompt, where there is a prefix tree.
+    int64_t numReused = 0;               ///< Tokens that came from it.
+    int64_t numComputed = 0;             ///< Tokens whose keys and values are in the caches.
     int64_t numGenerated = 0;
     bool hasEnded = false;
 
@@ -62,7 +65,14 @@ private:
 
   Status checkRequest(const GenerationRequest &request) const;
   bool fitsNow(const GenerationRequest &request) const;
-  void admitWaiting();
+  Status admitWaiting();
+  // PrefixReuse.cpp
+  const PrefixKeyChain &waitingKeys();
+  /// Whether the next request should wait for what a running one is computing.
+  bool waitsForPrefix();
+  Status reusePrefix(Sequence &sequence);
+  Status rememberPrompt(const Sequence &sequence);
+
   Status fillBatch();
   Status runStep();
   Status handleShare(size_t share);
@@ -77,6 +87,8 @@ private:
   GenerationListener &listener_;
   double startSeconds_;
   size_t numAdmitted_ = 0;
+  std::optional<size_t> keyedRequest_; ///< Whose keys waitingKeys_ are.
+  PrefixKeyChain waitingKeys_{PrefixKey(), 1};
   std::vector<Sequence> running_;          // in order of arrival
   std::vector<int64_t> capacity_;          // blocks of each cache that this run may use
   std::vector<int64_t> promised_;          // of which for admitted requests, at their longest

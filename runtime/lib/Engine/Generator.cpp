@@ -46,6 +46,14 @@ StatusOr<std::unique_ptr<Generator>> Generator::create(const StepProgram &progra
   if (options.maxSequences < 1)
     return invalidArgument("expected room for at least 1 sequence a step, but got " +
                            std::to_string(options.maxSequences));
+  if (const PrefixTree *tree = options.prefixTree) {
+    LLMIR_RETURN_IF_ERROR(tree->status());
+    if (caches.size() != 1 || &tree->cache() != caches[0])
+      return invalidArgument("expected a prefix tree of the program's only cache, but the program "
+                             "has " +
+                             std::to_string(caches.size()) +
+                             (caches.size() == 1 ? ", which is another" : " caches"));
+  }
   StepBudget budget{options.chunk, options.maxSequences};
   StepSize largest{options.chunk + options.maxSequences, options.maxSequences,
                    options.maxSequences};

@@ -1,6 +1,7 @@
 // AdaptiveBlockManager: blocks of several sizes for sequences, chosen by the workload that it has
 // seen. The pool is of small blocks, which is what compiled code addresses; a larger block is a run
-// of them, side by side in memory. It moves no keys or values.
+// of them, side by side in memory. It moves no keys or values. Its pool is its own, not a
+// PagedKVCache's: docs/CacheLayout.md says why, and what ties the two together.
 
 #ifndef LLMIR_CACHE_ADAPTIVEBLOCKMANAGER_H
 #define LLMIR_CACHE_ADAPTIVEBLOCKMANAGER_H

@@ -28,8 +28,13 @@ class BlockPool {
 public:
   /// No blocks.
   BlockPool() = default;
-  /// `numBlocks` free blocks, handed out first in the order of their index.
+  /// `numBlocks` free blocks, handed out first in the order of their index. A negative number, or
+  /// more than there is memory for, makes a pool without blocks that leaves status(), which every
+  /// later call returns.
   explicit BlockPool(int32_t numBlocks);
+
+  /// Ok, or why the constructor failed.
+  const Status &status() const { return status_; }
 
   /// Puts the free blocks in an order that `seed` alone decides. For tests: nothing may depend on
   /// which blocks a sequence gets.
@@ -63,6 +68,14 @@ public:
     return index >= 0 && index < numBlocks() && blocks_[static_cast<size_t>(index)].useCount > 0;
   }
 
+  /// Blocks handed out so far: the pool's clock.
+  uint64_t numAllocations() const { return numAllocations_; }
+  /// How many blocks were handed out after the block of that index, which must be in use, was: 0
+  /// for the newest. A revived block keeps its age.
+  uint64_t age(int32_t index) const {
+    return numAllocations_ - allocations_[static_cast<size_t>(index)];
+  }
+
   /// The free blocks in the order in which they will be handed out. For pictures.
   std::vector<int32_t> freeBlocks() const;
   /// Ok when the free list holds each block without owners once and nothing else; otherwise
@@ -82,10 +95,14 @@ private:
   void unlink(int32_t index);
   void linkLast(int32_t index);
 
+  Status status_;
   std::vector<Block> blocks_;
+  /// Number of each block's last allocation, from 1 on. Apart, because it is only written.
+  std::vector<uint64_t> allocations_;
   int32_t firstFree_ = none;
   int32_t lastFree_ = none;
   int32_t numFree_ = 0;
+  uint64_t numAllocations_ = 0;
 };
 
 } // namespace llmir

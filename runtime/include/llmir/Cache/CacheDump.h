@@ -33,6 +33,8 @@ struct CacheDump {
     bool isInTree = false;            ///< Owned by the prefix tree.
     int32_t owners = 0;               ///< All of them, others (a branch, a reader) included.
     std::optional<int64_t> freeOrder; ///< Of a free block: 0 is handed out next.
+    /// Of a block in use in a live pool: how many blocks were handed out after it.
+    std::optional<int64_t> age;
   };
   struct Sequence {
     int32_t id = 0;
@@ -66,6 +68,14 @@ struct CacheDump {
     int64_t slackTokens = 0; ///< Room behind the ends of sequences.
   };
 
+  /// For how long the blocks that have an age have been held.
+  struct Ages {
+    int64_t median = 0;
+    int64_t oldest = 0;
+    int64_t blocks = 0;      ///< That have an age.
+    int64_t pastOneTurn = 0; ///< Of an age of at least the number of blocks in the pool.
+  };
+
   std::string source; ///< `live pool`, or the name of a checkpoint.
   Layout layout;
   std::vector<Block> blocks;
@@ -74,6 +84,15 @@ struct CacheDump {
   std::optional<Statistics> statistics;
 
   Counts counts() const;
+  /// Absent when no block has an age.
+  std::optional<Ages> ages() const;
+  /// The largest age of the blocks that no other sequence names; absent when none has one.
+  std::optional<int64_t> oldestBlock(const Sequence &sequence) const;
+
+  /// Ages in steps of turns, which are as many allocations as the pool has blocks: below 1/4, 1/2,
+  /// 1, 2 and 4 turns, and more.
+  static constexpr size_t numAgeSteps = 6;
+  static size_t ageStep(int64_t age, size_t numBlocks);
 };
 
 /// Records a cache and, if there is one, its prefix tree. Errors are the cache's.

@@ -7,6 +7,7 @@
 #define LLMIR_CACHE_PAGEDKVCACHE_H
 
 #include "llmir/ABI.h"
+#include "llmir/Base/NodeReuse.h"
 #include "llmir/Base/Status.h"
 #include "llmir/Cache/BlockPool.h"
 #include "llmir/Cache/CacheCodec.h"
@@ -16,6 +17,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -23,6 +25,8 @@ namespace llmir {
 
 /// Names a sequence; chosen by the caller.
 enum class SequenceId : int32_t {};
+/// `sequence 7`: for messages.
+std::string describe(SequenceId sequence);
 
 /// `tokens` more tokens for one sequence.
 struct AppendRequest {
@@ -138,6 +142,10 @@ public:
   /// block is counted for each sequence that needs one. When blocks are missing, the reclaimer is
   /// asked for them first.
   Status reserve(std::span<const AppendRequest> requests, CacheStepTables &tables);
+  /// The same for `tokens` more tokens of each of `batchSize` sequences: their slots and blocks,
+  /// [batch, tokens]. What llmir_rt_cache_append does.
+  Status reserveSlots(const int32_t *seqIds, int64_t batchSize, int64_t tokens, int32_t *slots,
+                      int32_t *blocks);
 
   /// Blocks that reserve() would take from the pool for `tokens` more tokens of `sequence`.
   int64_t blocksNeeded(SequenceId sequence, int64_t tokens) const;
@@ -250,6 +258,8 @@ private:
   Status checkRequests(std::span<const AppendRequest> requests);
   int64_t blocksNeeded(std::span<const AppendRequest> requests) const;
   int64_t reclaimFor(std::span<const AppendRequest> requests, int64_t needed);
+  /// reserve() into scratchTables_.
+  Status reserveBatch(const int32_t *seqIds, int64_t batchSize, int64_t tokens);
   Status extend(Sequence &sequence, int64_t tokens);
   Status unshareLastBlock(Sequence &sequence);
   void releaseFrom(Sequence &sequence, size_t firstBlock);
@@ -277,7 +287,7 @@ private:
   using SequenceMap = std::unordered_map<SequenceId, Sequence, SequenceIdHash>;
   SequenceMap sequences_;
   // Kept so that nothing is allocated again and again.
-  std::vector<SequenceMap::node_type> endedSequences_;
+  NodeReuse<SequenceMap> endedSequences_;
   std::vector<SequenceId> scratchIds_;
   std::vector<AppendRequest> scratchRequests_;
   CacheStepTables scratchTables_;

@@ -88,7 +88,7 @@ private:
   /// What a sequence consists of.
   struct Content {
     std::vector<int32_t> tokens;
-    PrefixKeyChain keys;
+    PrefixKeyChain keys{PrefixKey(), 1};
     std::vector<PrefixRetention> retention;
     int64_t numCommitted = 0; ///< Blocks.
   };
@@ -101,7 +101,9 @@ private:
   Status startStatus_;
   PagedKVCache cache_;
   std::unique_ptr<PrefixTree> tree_;
-  std::map<SequenceId, Content> contents_;
+  using ContentMap = std::map<SequenceId, Content>;
+  ContentMap contents_;
+  NodeReuse<ContentMap> endedContents_;
 };
 
 } // namespace llmir

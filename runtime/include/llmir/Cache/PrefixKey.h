@@ -51,6 +51,9 @@ public:
       : PrefixKeyChain(rootKey(nameSpace, blockSize), blockSize) {}
   PrefixKeyChain(const PrefixKey &root, int64_t blockSize) : root_(root), blockSize_(blockSize) {}
 
+  /// An empty chain again; its memory stays.
+  void restart(const PrefixKey &root, int64_t blockSize);
+
   /// Adds the keys of full blocks that `tokens`, the whole sequence from its start, has more than
   /// the chain.
   void extend(std::span<const int32_t> tokens);

@@ -49,6 +49,10 @@ using UniformSource = std::function<double()>;
 /// gives no probability.
 Status verifyDraft(const TokenTree &tree, const DraftDistributions &distributions,
                    const UniformSource &uniform, VerificationResult &result);
+/// The same with memory of a caller who verifies often: [vocabulary] numbers are kept in `scratch`.
+Status verifyDraft(const TokenTree &tree, const DraftDistributions &distributions,
+                   const UniformSource &uniform, VerificationResult &result,
+                   std::vector<double> &scratch);
 
 /// The same for a deterministic draft of which only the target's log-probability of each token
 /// after its predecessors is known: accepts with probability p, siblings by what is left of p. No

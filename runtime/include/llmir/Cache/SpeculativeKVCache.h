@@ -100,7 +100,8 @@ private:
   Status initialize(const SpeculativeConfig &config);
   StatusOr<Branch *> findBranch(int32_t sequenceId, int32_t branchId);
   StatusOr<const Branch *> findBranch(int32_t sequenceId, int32_t branchId) const;
-  Status checkDraft(const Branch &branch, std::span<const int32_t> parents, TokenTree &tree) const;
+  /// Puts the draft of a branch with more tokens into scratchTree_, if it may have them.
+  Status extendTree(const Branch &branch, std::span<const int32_t> parents);
   Status moveTogether(const Branch &branch, std::span<const int32_t> path);
   UniformSource uniformSource(SequenceId sequence);
   void dropBranches(SequenceId sequence);
@@ -108,9 +109,17 @@ private:
   Status status_;
   SpeculativeConfig config_;
   PagedKVCache cache_;
-  std::map<int32_t, Branch> branches_;
+  using BranchMap = std::map<int32_t, Branch>;
+  BranchMap branches_;
   int32_t nextBranch_ = 0;
-  std::unordered_map<int32_t, uint64_t> numDrawn_; ///< Random numbers, by sequence.
+  using DrawMap = std::unordered_map<int32_t, uint64_t>;
+  DrawMap numDrawn_; ///< Random numbers, by sequence.
+  // Kept so that nothing is allocated again and again.
+  NodeReuse<BranchMap> endedBranches_;
+  NodeReuse<DrawMap> endedDraws_;
+  TokenTree scratchTree_;
+  std::vector<int32_t> scratchNumbers_;
+  std::vector<double> scratchProbabilities_;
 };
 
 } // namespace llmir

@@ -45,6 +45,8 @@ public:
   Status checkPath(std::span<const int32_t> path) const;
   /// The tokens from the context to `token`.
   std::vector<int32_t> pathTo(int32_t token) const;
+  /// The same into a vector whose memory is used again.
+  void findPathTo(int32_t token, std::vector<int32_t> &path) const;
 
 private:
   std::vector<int32_t> parents_;

@@ -75,12 +75,16 @@ public:
   GenerationSetup &operator=(const GenerationSetup &) = delete;
 
   Generator &generator() { return *generator_; }
+  std::vector<const PagedKVCache *> caches() const;
+  /// Null without --prefix-cache.
+  const PrefixTree *prefixTree() const { return prefixTree_.get(); }
   /// Bytes of keys and values of one token in all caches.
   int64_t cacheBytesPerToken() const;
 
 private:
   GenerationSetup() = default;
   std::vector<std::unique_ptr<PagedKVCache>> caches_;
+  std::unique_ptr<PrefixTree> prefixTree_; ///< Of the only cache.
   std::unique_ptr<Generator> generator_;
 };
 

@@ -50,11 +50,13 @@ struct RunOptions {
   /// Hand the cache's blocks out in a random order; what is printed must not change.
   std::optional<uint64_t> shuffleBlocks;
   bool verifiesWeights = false;
+  bool usesPrefixCache = false;
 
   // What is printed or written.
   bool echoesPrompt = false;
   bool printsTokens = false;
   std::optional<std::string> logitsPath;
+  std::optional<std::string> cacheDumpPath;
   std::optional<int64_t> maxTokens; ///< Of the perplexity's text.
   StatsForm stats = StatsForm::None;
 };

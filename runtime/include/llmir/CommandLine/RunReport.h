@@ -27,11 +27,15 @@ struct RunReport {
   /// measured.
   std::optional<double> readBandwidth;
   std::optional<PerplexityResult> perplexity;
+  /// Prompt tokens that came from the prefix cache; absent without one.
+  std::optional<int64_t> reusedTokens;
   std::optional<uint64_t> seed; ///< Where sampling drew numbers.
 
   /// Bytes that decoding read per token: weights once a step, and each sequence's cache. 0 without
   /// decoded tokens.
   double bytesPerToken() const;
+  /// reusedTokens as a share of all prompt tokens; absent without a prefix cache.
+  std::optional<double> prefixHitRate() const;
   /// bytesPerToken() per second of decoding, as a share of readBandwidth.
   std::optional<double> bandwidthShare() const;
 };

@@ -64,6 +64,9 @@ public:
   /// Concatenates `bytes` bytes of each rank, in rank order, into `output` ([size][bytes], apart
   /// from the input).
   Status allGather(const void *input, void *output, int64_t bytes);
+  /// allGather() of arrays in host memory, whatever memory() is; one over device memory copies them
+  /// there and back, and returns when they are here. For what ranks tell each other, not for data.
+  Status allGatherHost(const void *input, void *output, int64_t bytes);
   /// Copies `bytes` bytes of `root` to everybody.
   Status broadcast(void *data, int64_t bytes, int32_t root);
   /// Returns when all ranks have called it.
@@ -76,7 +79,7 @@ public:
   Status receive(void *data, int64_t bytes, int32_t from);
 
   /// Whether all ranks pass an ok status: ok, or on every rank the first rank's error with `rank N`
-  /// before it. Host memory only.
+  /// before it (of a message as long as a Vote has room for).
   Status agree(const Status &mine);
 
 protected:
@@ -88,6 +91,9 @@ protected:
   virtual Status doReduceScatterSum(const void *input, void *output, int64_t count,
                                     ReduceType type) = 0;
   virtual Status doAllGather(const void *input, void *output, int64_t bytes) = 0;
+  virtual Status doAllGatherHost(const void *input, void *output, int64_t bytes) {
+    return doAllGather(input, output, bytes);
+  }
   virtual Status doBroadcast(void *data, int64_t bytes, int32_t root) = 0;
   virtual Status doBarrier() = 0;
   virtual Status doSend(const void *data, int64_t bytes, int32_t to) = 0;

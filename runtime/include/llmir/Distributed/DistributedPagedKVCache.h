@@ -6,6 +6,7 @@
 #ifndef LLMIR_DISTRIBUTED_DISTRIBUTEDPAGEDKVCACHE_H
 #define LLMIR_DISTRIBUTED_DISTRIBUTEDPAGEDKVCACHE_H
 
+#include "llmir/Base/NodeReuse.h"
 #include "llmir/Base/Status.h"
 #include "llmir/Cache/PagedKVCache.h"
 #include "llmir/Distributed/Collective.h"
@@ -26,10 +27,10 @@ namespace llmir {
 /// on: it happens on every rank, or fails on every rank with the reason of the first that cannot.
 class DistributedPagedKVCache {
 public:
-  /// A cache as PagedKVCache's, divided as `config` says. With a `collective` (over host memory, of
-  /// as many ranks as devices; it must outlive the cache) this process holds the shard of its rank
-  /// only. f32, f16 and bf16. A constructor that fails leaves status(), which every later call
-  /// returns.
+  /// A cache as PagedKVCache's, divided as `config` says. With a `collective` (of as many ranks as
+  /// devices; it must outlive the cache; one over device memory needs HostStaging) this process
+  /// holds the shard of its rank only. f32, f16 and bf16. A constructor that fails leaves status(),
+  /// which every later call returns.
   DistributedPagedKVCache(int64_t numLayers, int64_t numHeads, int64_t headDim, int64_t blockSize,
                           int64_t maxSeqLen, ElementType elementType, const ShardingConfig &config,
                           Collective *collective = nullptr);
@@ -90,27 +91,29 @@ private:
   bool isSequenceWise() const { return config_.strategy == ShardingStrategy::SEQUENCE_WISE; }
   Status initialize(const CacheParameters &parameters);
   int64_t defaultBlocks(int64_t blockBytes) const;
-  Status placeRequests(std::span<const AppendRequest> requests, Placement &placement) const;
+  /// Fills placement_.
+  Status placeRequests(std::span<const AppendRequest> requests);
   /// Places, checks every device of this process, and agrees with the other ranks.
-  Status prepare(std::span<const AppendRequest> requests, const Status &arguments,
-                 Placement &placement);
-  std::vector<AppendRequest> requestsOn(const Placement &placement, int32_t device) const;
-  Status checkRoom(const Placement &placement, int32_t device) const;
-  void recordAppend(const Placement &placement);
+  Status prepare(std::span<const AppendRequest> requests, const Status &arguments);
+  /// Those of placement_ that concern a device; valid until the next call.
+  std::span<const AppendRequest> requestsOn(int32_t device);
+  Status checkRoom(int32_t device);
+  /// A status of a device's cache with the device's name before it.
+  Status onDevice(int32_t device, Status status) const;
+  void recordAppend();
   Status agree(const Status &mine);
-  /// Numbers of the rows whose sequences are on `device`; all of them unless sequence-wise.
-  std::vector<int64_t> rowsOn(const std::vector<int32_t> &rowDevices, int32_t device) const;
-  Status appendTo(int32_t device, const void *keyPtr, const void *valuePtr, int64_t seqLen,
-                  const Placement &placement, std::span<int32_t> blocks);
-  Status mergeBlocks(const Placement &placement, int64_t seqLen, std::span<int32_t> blocks);
-  StatusOr<std::vector<int32_t>> devicesOfRows(const int32_t *blockIndices,
-                                               std::span<const int32_t> seqLens,
-                                               int64_t tokens) const;
+  /// Numbers of the rows whose sequences are on `device`, all of them unless sequence-wise; valid
+  /// until the next call.
+  const std::vector<int64_t> &rowsOn(std::span<const int32_t> rowDevices, int32_t device);
+  Status appendTo(int32_t device, const void *keyPtr, const void *valuePtr, int64_t seqLen);
+  Status mergeBlocks(int64_t seqLen);
+  Status findDevicesOfRows(const int32_t *blockIndices, std::span<const int32_t> seqLens,
+                           int64_t tokens);
   struct Lookup;
   /// The lookup itself, unless `mine` is an error, which the other ranks learn.
   Status lookUp(const Lookup &lookup, Status mine);
-  Status lookUpOn(int32_t device, const Lookup &lookup, uint8_t *part) const;
-  void unpack(int32_t device, const Lookup &lookup, const uint8_t *part) const;
+  Status lookUpOn(int32_t device, const Lookup &lookup, uint8_t *part);
+  void unpack(int32_t device, const Lookup &lookup, const uint8_t *part);
 
   Status status_;
   CacheParameters parameters_;
@@ -119,8 +122,24 @@ private:
   int64_t blocksPerDevice_ = 0;
   std::vector<CacheShard> shards_;
   std::vector<std::unique_ptr<PagedKVCache>> caches_; ///< Null where another rank holds it.
-  std::unordered_map<SequenceId, Sequence> sequences_;
+  using SequenceMap = std::unordered_map<SequenceId, Sequence>;
+  SequenceMap sequences_;
   std::vector<int64_t> tokensOn_; ///< Of each device.
+  Placement placement_;           ///< Of the append under way.
+  // Kept so that nothing is allocated again and again.
+  NodeReuse<SequenceMap> endedSequences_;
+  struct Scratch {
+    std::vector<SequenceId> ids;
+    std::vector<int64_t> tokensOn;
+    std::vector<AppendRequest> requests, deviceRequests;
+    std::vector<int32_t> blocks;     ///< [rows, tokens]: of an append.
+    std::vector<int32_t> allBlocks;  ///< [devices, rows, tokens]
+    std::vector<int32_t> rowDevices; ///< Of a lookup, sequence-wise: where each row's blocks are.
+    std::vector<int64_t> rows, everyRow;
+    std::vector<int32_t> rowIds, rowLengths, rowBlocks; ///< What one device is told.
+    std::vector<uint8_t> keys, values, part, parts;
+  };
+  Scratch scratch_;
 };
 
 } // namespace llmir

@@ -29,6 +29,20 @@ struct DeviceSum {
   int64_t scratchBytes = 0; ///< An all-reduce that needs more is ResourceExhausted.
 };
 
+/// Device memory through which a few bytes of the host travel (Collective::allGatherHost and
+/// agree), and how to get them there and back: the driver is the caller's.
+struct HostStaging {
+  /// Copies `bytes` bytes after what is queued on `stream`, and returns when both arrays may be
+  /// used again.
+  using Copy = Status (*)(void *context, void *target, const void *source, int64_t bytes,
+                          void *stream);
+  Copy toDevice = nullptr;
+  Copy toHost = nullptr;
+  void *context = nullptr;
+  void *memory = nullptr;
+  int64_t bytes = 0; ///< At least one more than there are ranks; less than needed makes pieces.
+};
+
 /// One rank of a group of GPUs.
 struct NCCLRank {
   NCCLGroupId group{};
@@ -39,6 +53,7 @@ struct NCCLRank {
   /// With one, all-reduce gathers and adds in rank order. Without one it is the library's own,
   /// whose order of addition depends on its version, the topology and the size.
   DeviceSum sum;
+  HostStaging staging; ///< Without one, agree() and allGatherHost() are FailedPrecondition.
 };
 
 /// The opened library; its collectives keep it open.

@@ -9,6 +9,7 @@
 #include "llmir/Distributed/Collective.h"
 
 #include <utility>
+#include <vector>
 
 namespace llmir {
 
@@ -16,7 +17,10 @@ namespace llmir {
 /// a time.
 class StepCollective {
 public:
-  explicit StepCollective(Collective &collective) : collective_(collective) {}
+  /// `arrays`: where the step's arrays lie. Those in host memory are added up here, in rank order,
+  /// when the collective is over device memory.
+  explicit StepCollective(Collective &collective, CollectiveMemory arrays = CollectiveMemory::Host)
+      : collective_(collective), arrays_(arrays) {}
 
   /// Sets rank, world_size, all_reduce and collective.
   void describeTo(llmir_step_args &args);
@@ -27,9 +31,13 @@ public:
 
 private:
   static void allReduceEntry(void *self, float *data, int64_t count);
+  Status add(float *data, int64_t count);
 
   Collective &collective_;
+  CollectiveMemory arrays_;
   Status status_;
+  std::vector<float> gathered_; ///< [ranks][count]
+  std::vector<const void *> parts_;
 };
 
 } // namespace llmir

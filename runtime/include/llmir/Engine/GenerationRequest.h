@@ -76,6 +76,7 @@ public:
 /// proportion to their tokens; time spent in the listener is not counted.
 struct GenerationStatistics {
   int64_t promptTokens = 0;   ///< Prompt tokens computed.
+  int64_t reusedTokens = 0;   ///< Prompt tokens that came from the prefix tree instead.
   double promptSeconds = 0.0; ///< In steps, for them.
   int64_t decodeTokens = 0;   ///< Generated tokens that were fed back.
   double decodeSeconds = 0.0; ///< In steps and sampling, for them.

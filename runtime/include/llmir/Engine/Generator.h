@@ -6,6 +6,7 @@
 #define LLMIR_ENGINE_GENERATOR_H
 
 #include "llmir/Base/Status.h"
+#include "llmir/Cache/PrefixTree.h"
 #include "llmir/Engine/GenerationRequest.h"
 #include "llmir/Engine/StepRunner.h"
 
@@ -26,6 +27,10 @@ struct GeneratorOptions {
   /// shortens the chunk where that would be more than 256 MiB.
   LogitsCollection logits = LogitsCollection::None;
   std::vector<int32_t> endOfGenerationTokens;
+  /// Remembers prompts, so that later ones that start alike compute the rest only; what comes out
+  /// is the same. For programs with one cache, whose reclaimer the tree must be; it must outlive
+  /// the generator, and keeps the cache's blocks between runs as long as there is room.
+  PrefixTree *prefixTree = nullptr;
   /// For a program that is one rank's part; every rank serves the same requests in the same order.
   Collective *collective = nullptr;
 };
@@ -52,7 +57,7 @@ public:
 
   /// Serves `requests`. InvalidArgument for a request that can never work (names its number),
   /// ResourceExhausted for one that needs more blocks than the pool has; nothing runs then.
-  /// Whatever the outcome, all blocks are given back.
+  /// Whatever the outcome, all blocks are given back (to the prefix tree what it remembers).
   Status run(std::span<const GenerationRequest> requests, GenerationListener &listener);
 
   /// Of all runs since the generator was made.

@@ -71,6 +71,7 @@ static void addWeightQuantization(OpPassManager &manager, const WeightQuantizati
 static void addOptimizePasses(OpPassManager &manager, const PipelineOptions &options) {
   if (options.weights)
     addWeightQuantization(manager, *options.weights);
+  manager.addPass(createRaiseAttentionPass());
   manager.addPass(createFuseProjectionsPass());
   manager.addNestedPass<func::FuncOp>(createFoldNormsPass());
   manager.addNestedPass<func::FuncOp>(createFoldResidualsPass());

@@ -71,6 +71,7 @@ static void addWeightQuantization(OpPassManager &manager, const WeightQuantizati
 static void addOptimizePasses(OpPassManager &manager, const PipelineOptions &options) {
   if (options.weights)
     addWeightQuantization(manager, *options.weights);
+  manager.addPass(createRaiseAttentionPass());
   manager.addPass(createFuseProjectionsPass());
   manager.addNestedPass<func::FuncOp>(createFoldNormsPass());
   manager.addNestedPass<func::FuncOp>(createFoldResidualsPass());
@@ -95,6 +96,7 @@ static void addKernelPasses(OpPassManager &manager, const PipelineOptions &optio
   ConvertLLMToCPUPassOptions functions;
   functions.features.assign(options.features.begin(), options.features.end());
   functions.emulate.assign(options.emulatedFeatures.begin(), options.emulatedFeatures.end());
+  functions.attention = options.attention;
   manager.addPass(createConvertLLMToCPUPass(functions));
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
@@ -145,6 +147,18 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
       llvm::cl::values(clEnumValN(ActivationType::F32, "f32", "as they are"),
                        clEnumValN(ActivationType::BF16, "bf16", "rounded to bf16"),
                        clEnumValN(ActivationType::I8, "i8", "int8 in groups of 32"))};
+  Option<AttentionTechnique> attention{
+      *this, "attention", llvm::cl::desc("How functions compute dense attention"),
+      llvm::cl::init(AttentionTechnique::Flash),
+      llvm::cl::values(
+          clEnumValN(AttentionTechnique::Flash, "flash", "tiles of keys, online softmax"),
+          clEnumValN(AttentionTechnique::FusedSoftmax, "fused-softmax",
+                     "scores of a block of rows, weights computed in the product"),
+          clEnumValN(AttentionTechnique::Masked, "masked",
+                     "scores of all rows, masked tiles skipped"),
+          clEnumValN(AttentionTechnique::SlidingWindow, "sliding-window",
+                     "scores of a block of rows for its window"),
+          clEnumValN(AttentionTechnique::ThreePass, "three-pass", "scores of all rows and keys"))};
   ListOption<std::string> features{
       *this, "features",
       llvm::cl::desc("LLVM names of the features that the code may use (default: the host's)")};
@@ -167,6 +181,7 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
     options.worldSize = worldSize;
     options.rank = rank;
     options.activations = activations;
+    options.attention = attention;
     options.features.assign(features.begin(), features.end());
     options.emulatedFeatures.assign(emulate.begin(), emulate.end());
     return options;

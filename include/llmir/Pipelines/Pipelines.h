@@ -4,6 +4,7 @@
 #ifndef LLMIR_PIPELINES_PIPELINES_H
 #define LLMIR_PIPELINES_PIPELINES_H
 
+#include "llmir/Conversion/LLMToCPU/Passes.h"
 #include "llmir/Dialect/LLM/Transforms/Passes.h"
 #include "mlir/Pass/PassManager.h"
 
@@ -46,6 +47,8 @@ struct WeightQuantization {
 struct PipelineOptions {
   /// Type to which matrix ops convert their activations.
   ActivationType activations = ActivationType::I8;
+  /// How functions compute dense attention.
+  AttentionTechnique attention = AttentionTechnique::Flash;
   /// Rounds float weights; absent: they keep the checkpoint's types.
   std::optional<WeightQuantization> weights;
   /// LLVM names of the features that the code may use; the host's when empty.

@@ -6,6 +6,7 @@
 #include "CPUOpChecks.h"
 #include "CacheElements.h"
 #include "CacheOpKernels.h"
+#include "DenseAttention.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -157,7 +158,7 @@ FailureOr<StepPlan> StepPlanner::plan() {
 LogicalResult StepPlanner::planOp(Operation *op) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case<EmbeddingOp, LoadWeightOp, RMSNormOp, LinearOp, RopeOp, StoreKVOp, PagedAttentionOp,
-            LogitsOp, AllReduceOp>([&](auto typed) { return plan(typed); })
+            AttentionOp, LogitsOp, AllReduceOp>([&](auto typed) { return plan(typed); })
       .Case<SwiGLUOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::SwiGLU); })
       .Case<arith::AddFOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::Add); })
       .Default([](Operation *other) { return emitNoStepForm(other); });
@@ -291,6 +292,41 @@ LogicalResult StepPlanner::plan(PagedAttentionOp op) {
   PlanCall &merge = addCall(getMergeKernel(library, kernel), Partition::RoundRobin, {});
   merge.operands = std::move(operands);
   merge.merges = true;
+  return success();
+}
+
+LogicalResult StepPlanner::plan(AttentionOp op) {
+  if (!op.getCuLengths())
+    return op.emitOpError("expected a ragged query with cu_lengths in a step");
+  if (failed(checkDenseAttention(op)))
+    return failure();
+  Value keyLengths = op.getCuKeyLengths() ? op.getCuKeyLengths() : op.getCuLengths();
+  FailureOr<Place> query = getPlace(op, op.getQuery());
+  FailureOr<Place> keys = getPlace(op, op.getKeys());
+  FailureOr<Place> values = getPlace(op, op.getValues());
+  FailureOr<InputOperand> cuLengths = getInput(op, op.getCuLengths());
+  FailureOr<InputOperand> cuKeyLengths = getInput(op, keyLengths);
+  if (failed(query) || failed(keys) || failed(values) || failed(cuLengths) || failed(cuKeyLengths))
+    return failure();
+  SmallVector<PlanOperand> sinks;
+  if (Value logits = op.getSinkLogits()) {
+    auto offset = loadedWeights.find(logits);
+    if (offset == loadedWeights.end())
+      return op.emitOpError("expected sink_logits of an llm.load_weight in a step, but got ")
+             << logits;
+    sinks = {InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{offset->second}};
+  }
+  Place output = createRows(op.getOutput(), columnsOf(op.getOutput()));
+  DenseAttentionKernel kernel =
+      getDenseAttentionKernel(op, AttentionTechnique::Flash, query->operand.type,
+                              keys->operand.type, values->operand.type, output.operand.type);
+  int64_t scratch = DenseTiling(kernel, library.target().lanes).size;
+  result.scratchElements = std::max(result.scratchElements, scratch);
+  PlanCall &call = addCall(getKernel(library, kernel), Partition::RoundRobin,
+                           {query->operand, keys->operand, values->operand, output.operand,
+                            InputOperand{StepInput::NumSequences, 0, {}}, *cuLengths, *cuKeyLengths,
+                            InputOperand{StepInput::Scratch, 0, {}}});
+  call.operands.append(sinks);
   return success();
 }
 

@@ -75,6 +75,7 @@ private:
   LogicalResult plan(StoreKVOp op);
   void addScales(PlanCall &call, const llmir_cache_layout &layout, int64_t cache);
   LogicalResult plan(PagedAttentionOp op);
+  LogicalResult plan(AttentionOp op);
   LogicalResult plan(RopeOp op);
   FailureOr<BufferOperand> getRopeTable(RopeOp op);
 

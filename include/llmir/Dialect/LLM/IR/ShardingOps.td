@@ -16,14 +16,20 @@ def LLM_OpGroupSharding : OpDocGroup {
 }
 
 /// An op that exchanges data with other ranks.
-class LLM_ExchangeOp<string mnemonic, list<Trait> traits = []> : LLM_StepOp<mnemonic,
-    !listconcat(traits, [
-        MemoryEffects<[MemRead<LLM_CollectiveResource>, MemWrite<LLM_CollectiveResource>]>])>;
+class LLM_ExchangeOp<string mnemonic, list<Trait> traits = []> : LLM_TwoFormOp<mnemonic, traits> {
+  let extraClassDefinition = [{
+    void $cppClass::getEffects(::llvm::SmallVectorImpl<
+        ::mlir::SideEffects::EffectInstance<::mlir::MemoryEffects::Effect>> &effects) {
+      ::mlir::llm::addOpEffects(*this, effects);
+      ::mlir::llm::addExchangeEffects(effects);
+    }
+  }];
+}
 
 let opDocGroup = LLM_OpGroupSharding in {
 
 def LLM_ShardedLinearOp : LLM_StepOp<"sharded_linear", [
-    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
+    LLM_OneForm, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "Multiply by a weight matrix that is split over ranks";
   let description = [{

@@ -105,6 +105,7 @@ def LLM_PagedAttentionOp : LLM_CacheOp<"paged_attention", [
                    CArg<"uint32_t", "0">:$layer)>
   ];
   let hasVerifier = 1;
+  let hasFolder = 1;
 }
 
 def LLM_AttentionOp : LLM_ComputeOp<"attention", [

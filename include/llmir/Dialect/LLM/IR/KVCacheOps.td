@@ -85,6 +85,8 @@ def LLM_AppendKVOp : LLM_CacheOp<"append_kv", [
     `` custom<OrderedAttributes>(attr-dict) `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
+  let hasFolder = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 def LLM_StoreKVOp : LLM_CacheOp<"store_kv", [
@@ -116,6 +118,7 @@ def LLM_StoreKVOp : LLM_CacheOp<"store_kv", [
     `` custom<OrderedAttributes>(attr-dict) `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
+  let hasFolder = 1;
 }
 
 def LLM_LookupKVOp : LLM_CacheOp<"lookup_kv"> {
@@ -144,6 +147,7 @@ def LLM_LookupKVOp : LLM_CacheOp<"lookup_kv"> {
     `` custom<OrderedAttributes>(attr-dict) `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
+  let hasFolder = 1;
 }
 
 def LLM_BlockTableOp : LLM_CacheOp<"block_table"> {

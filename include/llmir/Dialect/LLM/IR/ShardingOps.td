@@ -43,6 +43,8 @@ def LLM_ShardedLinearOp : LLM_StepOp<"sharded_linear", [
     partial products are added up over the ranks, so that the result is whole and equal on all; then
     `bias` and `residual` are added once.
 
+    With one shard the op is an `llm.linear`.
+
     ```mlir
     llm.weight @norm : tensor<64xf32>
     llm.weight @gate_up sources(["gate", "up"]) arrangement(interleave) : tensor<512x64xf32>
@@ -72,6 +74,7 @@ def LLM_ShardedLinearOp : LLM_StepOp<"sharded_linear", [
     functional-type(operands, results)
   }];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 def LLM_AllReduceOp : LLM_ExchangeOp<"all_reduce", [AllTypesMatch<["input", "output"]>]> {

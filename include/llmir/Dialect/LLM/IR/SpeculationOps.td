@@ -45,6 +45,7 @@ def LLM_ForkOp : LLM_SequencesOp<"fork"> {
     $cache `,` $parents `,` $children attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
+  let hasFolder = 1;
 }
 
 def LLM_VerifyOp : LLM_ComputeOp<"verify", [AttrSizedOperandSegments]> {

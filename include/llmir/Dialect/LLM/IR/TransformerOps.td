@@ -128,6 +128,7 @@ def LLM_LinearOp : LLM_WeightUserOp<"linear"> {
                    "::mlir::FlatSymbolRefAttr":$weight)>
   ];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 def LLM_RopeOp : LLM_ComputeOp<"rope", [
@@ -252,6 +253,7 @@ def LLM_MoEOp : LLM_WeightUserOp<"moe", [AllTypesMatch<["input", "output"]>]> {
     (`activations` `(` $activation_type^ `)`)? attr-dict `:` type($input)
   }];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 def LLM_LogitsOp : LLM_WeightUserOp<"logits"> {
@@ -284,6 +286,7 @@ def LLM_LogitsOp : LLM_WeightUserOp<"logits"> {
                    "::mlir::FlatSymbolRefAttr":$weight)>
   ];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 def LLM_SampleOp : LLM_ComputeOp<"sample", [

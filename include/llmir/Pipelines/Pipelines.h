@@ -17,7 +17,7 @@ namespace mlir::llm {
 enum class Phase {
   Input,    ///< As imported: verified, cache uses checked.
   Shard,    ///< What this rank computes of a model that is divided among ranks.
-  Optimize, ///< Weights quantised, fused, folded, activations and packed layouts chosen.
+  Optimize, ///< What the OptimizationLevel says: rounded, fused, folded, packed layouts chosen.
   Kernel,   ///< One parallel step over tile functions; memory planned.
   Target    ///< The LLVM dialect, ready for translation. Weights are no longer in the module.
 };
@@ -43,7 +43,22 @@ struct WeightQuantization {
   bool verbose = false;
 };
 
+/// How much the phase `optimize` does; each level does what those below it do.
+enum class OptimizationLevel {
+  /// 0: nothing. The module is checked, and divided among ranks.
+  None,
+  /// 1: canonical form without equal ops twice, float weights rounded where that is asked for,
+  /// packed layouts chosen. Ops stay apart and multiply f32 activations.
+  Simplify,
+  /// 2: projections fused, norms and residuals folded into them, activations rounded.
+  Fuse,
+  /// 3: before that, attention that is written out as products and a softmax becomes
+  /// `llm.attention`, which drops roundings between them.
+  Raise
+};
+
 struct PipelineOptions {
+  OptimizationLevel level = OptimizationLevel::Fuse;
   /// Type to which matrix ops convert their activations.
   ActivationType activations = ActivationType::I8;
   /// Rounds float weights; absent: they keep the checkpoint's types.

@@ -49,7 +49,8 @@ Levels of --llm-optimization-pipeline, each with what those below it do:
 
 Passes of this project begin with `llm-`, `convert-llm-` or are `convert-gpu-to-simt`. The target
 `llmir-doc` writes their reference, with an example of each, as docs/LLMPasses.md, LLMToCPUPasses.md,
-LLMToGPUPasses.md and GPUToSIMTPasses.md of the build folder; the other passes are MLIR's.
+LLMToGPUPasses.md, GPUToSIMTPasses.md and PipelinesPasses.md of the build folder; the other passes
+are MLIR's.
 `--help-hidden` shows LLVM's own options too.
 )";
 

@@ -6,7 +6,7 @@
 // RUN: llmir-opt %t.mlir --mlir-print-op-generic | llmir-opt | diff %t.mlir -
 // RUN: llmir-opt %t.mlir --ownership-based-buffer-deallocation --canonicalize --buffer-deallocation-simplification -o /dev/null
 // RUN: llmir-opt %s --one-shot-bufferize="bufferize-function-boundaries" | FileCheck %s --check-prefix=STRIDED
-// RUN: llmir-opt %s --llm-optimization-pipeline=activations=f32 --one-shot-bufferize="bufferize-function-boundaries function-boundary-type-conversion=identity-layout-map" | FileCheck %s --check-prefix=OPTIMIZED
+// RUN: llmir-opt %s --llm-fuse-projections --llm-fold-norms --llm-fold-residuals --one-shot-bufferize="bufferize-function-boundaries function-boundary-type-conversion=identity-layout-map" | FileCheck %s --check-prefix=OPTIMIZED
 
 !kv = !llm.paged_kv_cache<f16, 1, 1, 32, 16, 128>
 !codes = !llm.quantized_tensor<i8, [?, 64], true, true, 1, 32, 8>

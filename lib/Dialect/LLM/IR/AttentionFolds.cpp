@@ -1,5 +1,5 @@
-// Canonicalisation of attention: masks and windows that hide nothing, slopes of zero. Paged attention's
-// window and sinks stay: they state what the op expects of its cache.
+// Canonicalisation of attention: masks and windows that hide nothing, slopes of zero. Paged
+// attention's window and sinks stay: they state what the op expects of its cache.
 
 #include "FoldHelpers.h"
 #include "mlir/IR/Matchers.h"

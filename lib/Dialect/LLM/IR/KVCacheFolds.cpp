@@ -42,8 +42,8 @@ LogicalResult AppendKVOp::canonicalize(AppendKVOp op, PatternRewriter &rewriter)
   auto blocks = dyn_cast<RankedTensorType>(op.getBlockIndices().getType());
   if (!isEmpty(op.getSeqIds()) || !blocks || !blocks.hasStaticShape())
     return rewriter.notifyMatchFailure(op, "expected no sequences");
-  Value none = arith::ConstantOp::create(
-      rewriter, op.getLoc(), DenseIntElementsAttr::get(blocks, ArrayRef<int32_t>()));
+  Value none = arith::ConstantOp::create(rewriter, op.getLoc(),
+                                         DenseIntElementsAttr::get(blocks, ArrayRef<int32_t>()));
   rewriter.replaceOp(op, {op.getCache(), none});
   return success();
 }

@@ -27,8 +27,8 @@ static LogicalResult verifyMeaning(Operation *op, ShapedType tensor,
   return success();
 }
 
-/// Whether one type was inferred and is the other, or is a buffer where a tensor was inferred: codes
-/// do not tell on what an op is.
+/// Whether one type was inferred and is the other, or is a buffer where a tensor was inferred:
+/// codes do not tell on what an op is.
 static bool areCompatible(TypeRange inferred, TypeRange actual) {
   if (inferred.size() != 1 || actual.size() != 1)
     return false;

@@ -27,9 +27,9 @@ OpFoldResult ReduceScatterOp::fold(FoldAdaptor) {
 
 LogicalResult AllGatherOp::canonicalize(AllGatherOp op, PatternRewriter &rewriter) {
   auto scatter = op.getInput().getDefiningOp<ReduceScatterOp>();
-  if (!scatter || hasBuffers(op) || !scatter->hasOneUse() || scatter->getBlock() != op->getBlock() ||
-      scatter.getDim() != op.getDim() || scatter.getShards() != op.getShards() ||
-      scatter.getStepContext() != op.getStepContext())
+  if (!scatter || hasBuffers(op) || !scatter->hasOneUse() ||
+      scatter->getBlock() != op->getBlock() || scatter.getDim() != op.getDim() ||
+      scatter.getShards() != op.getShards() || scatter.getStepContext() != op.getStepContext())
     return rewriter.notifyMatchFailure(op, "expected the only use of an equal reduce_scatter");
   rewriter.replaceOpWithNewOp<AllReduceOp>(op, scatter.getInput(), op.getStepContext(),
                                            op.getShardsAttr());
@@ -39,10 +39,10 @@ LogicalResult AllGatherOp::canonicalize(AllGatherOp op, PatternRewriter &rewrite
 
 LogicalResult ShardedLinearOp::canonicalize(ShardedLinearOp op, PatternRewriter &rewriter) {
   if (op.getShards() == 1) {
-    rewriter.replaceOpWithNewOp<LinearOp>(
-        op, op->getResultTypes(), op.getInput(), op.getResidual(), op.getWeightAttr(),
-        op.getBiasAttr(), op.getNormWeightAttr(), op.getNormEpsilonAttr(), op.getEpilogueAttr(),
-        op.getActivationTypeAttr());
+    rewriter.replaceOpWithNewOp<LinearOp>(op, op->getResultTypes(), op.getInput(), op.getResidual(),
+                                          op.getWeightAttr(), op.getBiasAttr(),
+                                          op.getNormWeightAttr(), op.getNormEpsilonAttr(),
+                                          op.getEpilogueAttr(), op.getActivationTypeAttr());
     return success();
   }
   if (!op.getActivationType() || !op.getActivationType()->isF32())

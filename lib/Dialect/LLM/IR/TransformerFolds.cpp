@@ -46,7 +46,8 @@ static LogicalResult dropNeutralSettings(SampleOp op, PatternRewriter &rewriter)
     return setting && setting->isExactlyValue(value);
   };
   bool dropsTemperature = isExactly(op.getTemperature(), 1);
-  bool dropsTopK = op.getTopK() && !ShapedType::isDynamic(vocabulary) && *op.getTopK() >= vocabulary;
+  bool dropsTopK =
+      op.getTopK() && !ShapedType::isDynamic(vocabulary) && *op.getTopK() >= vocabulary;
   bool dropsTopP = isExactly(op.getTopP(), 1);
   bool dropsMinP = isExactly(op.getMinP(), 0);
   if (!dropsTemperature && !dropsTopK && !dropsTopP && !dropsMinP)

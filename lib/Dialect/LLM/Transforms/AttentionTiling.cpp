@@ -156,8 +156,8 @@ OpFoldResult AttentionCutter::countSeenKeys() {
   OpFoldResult end = add(builder, loc, tile.tokenOffset, tile.tokenSize);
   AffineExpr k = builder.getAffineSymbolExpr(0), q = builder.getAffineSymbolExpr(1),
              e = builder.getAffineSymbolExpr(2);
-  auto map = AffineMap::get(0, 3, {builder.getAffineConstantExpr(0), k - q + e},
-                            builder.getContext());
+  auto map =
+      AffineMap::get(0, 3, {builder.getAffineConstantExpr(0), k - q + e}, builder.getContext());
   return affine::makeComposedFoldedAffineMax(builder, loc, map, {keys, tokens, end});
 }
 
@@ -205,8 +205,7 @@ TilingResult AttentionCutter::cut() {
     slice.restrict(0, queries.offsets[headDim()], queries.sizes[headDim()]);
     operands.push_back(take(sinks, slice));
   }
-  Type type = withSizes(cast<RankedTensorType>(op.getOutput().getType()),
-                        sliceOfOutput().sizes);
+  Type type = withSizes(cast<RankedTensorType>(op.getOutput().getType()), sliceOfOutput().sizes);
   auto tiled = cast<AttentionOp>(mlir::clone(builder, op, {type}, operands));
   if (std::optional<int64_t> kvHeads = getConstantIntValue(tile.kvHeadSize))
     tiled.setNumHeads(static_cast<uint32_t>(*kvHeads * getGroupSize()));

@@ -84,8 +84,8 @@ WeightOp FuseProjectionsPass::lookUp(FlatSymbolRefAttr symbol) const {
 
 /// Whether `op` is a plain projection, on tensors, by a weight of its own.
 bool FuseProjectionsPass::canFuse(LinearOp op) const {
-  if (hasBuffers(op) || op.getResidual() || op.getBiasAttr() || op.getEpilogue() != Epilogue::None ||
-      op.getOutputs().size() != 1)
+  if (hasBuffers(op) || op.getResidual() || op.getBiasAttr() ||
+      op.getEpilogue() != Epilogue::None || op.getOutputs().size() != 1)
     return false;
   WeightOp weight = lookUp(op.getWeightAttr());
   return weight && !weight.getSources() && !weight.getOffset() &&

@@ -54,7 +54,9 @@ struct SizeBuilder {
     WeightOp weight = lookupWeight(op, op.getWeightAttr());
     return weight ? OpFoldResult(builder.getIndexAttr(weight.getRows())) : OpFoldResult();
   }
-  OpFoldResult getDim(SampleOp op, unsigned, int64_t dim) const { return rows(op.getLogits(), dim); }
+  OpFoldResult getDim(SampleOp op, unsigned, int64_t dim) const {
+    return rows(op.getLogits(), dim);
+  }
   OpFoldResult getDim(AttentionOp op, unsigned, int64_t dim) const {
     int64_t last = cast<ShapedType>(op.getQuery().getType()).getRank() - 1;
     return get(dim == last ? op.getValues() : op.getQuery(), dim);
@@ -62,9 +64,7 @@ struct SizeBuilder {
   OpFoldResult getDim(PagedAttentionOp op, unsigned, int64_t dim) const {
     return get(op.getQuery(), dim);
   }
-  OpFoldResult getDim(AppendKVOp op, unsigned, int64_t dim) const {
-    return get(op.getKeys(), dim);
-  }
+  OpFoldResult getDim(AppendKVOp op, unsigned, int64_t dim) const { return get(op.getKeys(), dim); }
   OpFoldResult getDim(LookupKVOp op, unsigned, int64_t dim) const {
     return rows(op.getSeqLens(), dim);
   }

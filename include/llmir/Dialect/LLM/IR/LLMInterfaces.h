@@ -25,8 +25,8 @@ bool hasBuffers(Operation *op);
 
 /// The effects of an op of a step: on caches, on operands that are buffers, and new buffers for
 /// results.
-void addOpEffects(
-    Operation *op, SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects);
+void addOpEffects(Operation *op,
+                  SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects);
 
 /// The effects of an exchange with other ranks.
 void addExchangeEffects(

@@ -7,9 +7,11 @@
 namespace mlir::llm {
 
 static LogicalResult checkOp(Operation *op) {
-  if (!isa<AppendKVOp, BlockTableOp, PagedAttentionOp, StoreKVOp>(op))
+  if (!isa<AppendKVOp, BlockTableOp, CreateKVCacheOp, FreeKVCacheOp, LookupKVOp, PagedAttentionOp,
+           StoreKVOp>(op))
     return op->emitOpError("cannot be lowered outside a step; expected llm.append_kv, "
-                           "llm.store_kv, llm.block_table or llm.paged_attention");
+                           "llm.block_table, llm.create_kv_cache, llm.free_kv_cache, "
+                           "llm.lookup_kv, llm.paged_attention or llm.store_kv");
   if (failed(checkOpForm(op)))
     return failure();
   if (auto attention = dyn_cast<PagedAttentionOp>(op))

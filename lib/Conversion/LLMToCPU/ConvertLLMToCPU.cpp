@@ -5,6 +5,7 @@
 #include "CPUOpChecks.h"
 #include "CacheOpConversion.h"
 #include "CacheOpKernels.h"
+#include "CacheValueConversion.h"
 #include "HostFeatures.h"
 #include "RuntimeCalls.h"
 
@@ -128,6 +129,7 @@ public:
     RewritePatternSet patterns(&getContext());
     populateCacheOpPatterns(patterns, types, conversion);
     patterns.add<PagedAttentionConversion>(types, conversion);
+    populateCacheValuePatterns(patterns, types, module, conversion.numConverted);
     if (failed(convertCacheFunctions(functions, types, std::move(patterns))))
       return signalPassFailure();
     count("ops-converted", conversion.numConverted);

@@ -1,6 +1,7 @@
 # The lit suites of the compiler: where the tools are and what tests may ask for.
 #
-# Substitutions: %python, %llmir_src_root, %llmir_obj_root, %llmir_lib_dir, %lld, %host_cc, %host_cxx.
+# Substitutions: %python, %llmir_src_root, %llmir_obj_root, %llmir_lib_dir, %mlir_include, %lld,
+# %host_cc, %host_cxx.
 # Features: the host's processor (`host-x86_64`), `smollm2` where the model's package is installed,
 # `python-<module>` for the modules below, `asan` in a sanitized build, `ptxas` and `lld`.
 import os
@@ -30,6 +31,7 @@ config.substitutions += [
     ("%llmir_obj_root", config.llmir_obj_root),
     ("%llmir_lib_dir", config.llmir_lib_dir),
     ("%lld", os.path.join(config.llvm_tools_dir, "ld.lld")),
+    ("%mlir_include", os.path.join(config.llvm_tools_dir, "..", "include")),
     ("%host_cc", config.host_cc),
     ("%host_cxx", config.host_cxx),
 ]

@@ -78,13 +78,12 @@ static void addCachePlanning(OpPassManager &manager, const KVCachePlanning &plan
   manager.addPass(createPlanKVCachePass(options));
 }
 
-static void addOptimizePasses(OpPassManager &manager, const PipelineOptions &options) {
-  if (options.kvCache)
-    addCachePlanning(manager, *options.kvCache);
-  manager.addNestedPass<func::FuncOp>(createRemoveRedundantKVPass());
-  if (options.weights)
-    addWeightQuantization(manager, *options.weights);
-  manager.addPass(createRaiseAttentionPass());
+static void addCleanupPasses(OpPassManager &manager) {
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
+}
+
+static void addFusionPasses(OpPassManager &manager, const PipelineOptions &options) {
   manager.addPass(createFuseProjectionsPass());
   manager.addNestedPass<func::FuncOp>(createFoldNormsPass());
   manager.addNestedPass<func::FuncOp>(createFoldResidualsPass());
@@ -92,6 +91,21 @@ static void addOptimizePasses(OpPassManager &manager, const PipelineOptions &opt
   QuantizeActivationsPassOptions quantize;
   quantize.type = options.activations;
   manager.addPass(createQuantizeActivationsPass(quantize));
+}
+
+static void addOptimizePasses(OpPassManager &manager, const PipelineOptions &options) {
+  if (options.kvCache)
+    addCachePlanning(manager, *options.kvCache);
+  if (options.level == OptimizationLevel::None)
+    return;
+  if (options.level >= OptimizationLevel::Raise)
+    manager.addNestedPass<func::FuncOp>(createRaiseAttentionPass());
+  addCleanupPasses(manager);
+  manager.addNestedPass<func::FuncOp>(createRemoveRedundantKVPass());
+  if (options.weights)
+    addWeightQuantization(manager, *options.weights);
+  if (options.level >= OptimizationLevel::Fuse)
+    addFusionPasses(manager, options);
   manager.addPass(createChoosePackedLayoutsPass());
 }
 
@@ -112,8 +126,7 @@ static void addKernelPasses(OpPassManager &manager, const PipelineOptions &optio
   functions.emulate.assign(options.emulatedFeatures.begin(), options.emulatedFeatures.end());
   functions.attention = options.attention;
   manager.addPass(createConvertLLMToCPUPass(functions));
-  manager.addPass(createCanonicalizerPass());
-  manager.addPass(createCSEPass());
+  addCleanupPasses(manager);
   // Of the llm dialect only weights are left, which tell the packer what to write.
   verifyLowered(manager, {"amx", "arith", "builtin", "cf", "func", "llm", "llvm", "math", "memref",
                           "scf", "ub", "vector"});
@@ -131,8 +144,7 @@ static void addTargetPasses(OpPassManager &manager) {
   manager.addPass(createArithToLLVMConversionPass());
   manager.addPass(createConvertControlFlowToLLVMPass());
   manager.addPass(createReconcileUnrealizedCastsPass());
-  manager.addPass(createCanonicalizerPass());
-  manager.addPass(createCSEPass());
+  addCleanupPasses(manager);
   verifyLowered(manager, {"llvm"});
 }
 
@@ -153,10 +165,18 @@ void addPhasePasses(OpPassManager &manager, Phase phase, const PipelineOptions &
 }
 
 namespace {
+/// What the options of a pipeline say of float weights.
+enum class RoundedWeights { None, I8, I4 };
+
 /// The command-line form of PipelineOptions.
 struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
+  Option<int> level{*this, "opt-level",
+                    llvm::cl::desc("0: check and divide among ranks; 1: and simplify, place "
+                                   "weights; 2: and fuse, round activations (default); 3: and "
+                                   "raise attention that is written out"),
+                    llvm::cl::init(static_cast<int>(OptimizationLevel::Fuse))};
   Option<ActivationType> activations{
-      *this, "activations", llvm::cl::desc("Activations of matrix ops"),
+      *this, "activations", llvm::cl::desc("Activations of matrix ops, from opt-level 2"),
       llvm::cl::init(ActivationType::I8),
       llvm::cl::values(clEnumValN(ActivationType::F32, "f32", "as they are"),
                        clEnumValN(ActivationType::BF16, "bf16", "rounded to bf16"),
@@ -173,16 +193,33 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
           clEnumValN(AttentionTechnique::SlidingWindow, "sliding-window",
                      "scores of a block of rows for its window"),
           clEnumValN(AttentionTechnique::ThreePass, "three-pass", "scores of all rows and keys"))};
+  Option<RoundedWeights> weights{
+      *this, "weights", llvm::cl::desc("Codes of float weights, from opt-level 1"),
+      llvm::cl::init(RoundedWeights::None),
+      llvm::cl::values(clEnumValN(RoundedWeights::None, "none", "as they are (default)"),
+                       clEnumValN(RoundedWeights::I8, "i8", "8 bits"),
+                       clEnumValN(RoundedWeights::I4, "i4", "4 bits"))};
+  Option<WeightSymmetry> symmetry{
+      *this, "symmetry", llvm::cl::desc("Whether groups of 4-bit codes have minima"),
+      llvm::cl::init(WeightSymmetry::Best),
+      llvm::cl::values(
+          clEnumValN(WeightSymmetry::Symmetric, "symmetric", "a scale alone"),
+          clEnumValN(WeightSymmetry::Asymmetric, "asymmetric", "a scale and a minimum"),
+          clEnumValN(WeightSymmetry::Best, "best", "what the checkpoint asks for"))};
+  Option<int64_t> groupSize{*this, "group-size",
+                            llvm::cl::desc("Weights that share a scale: 32, 64 or 128"),
+                            llvm::cl::init(32)};
+  ListOption<std::string> keep{
+      *this, "keep",
+      llvm::cl::desc("Patterns (with `*`) of names of weights that keep their type")};
+  Option<std::string> checkpoint{
+      *this, "checkpoint", llvm::cl::desc("The GGUF file on whose weights roundings are tried")};
   ListOption<std::string> features{
       *this, "features",
       llvm::cl::desc("LLVM names of the features that the code may use (default: the host's)")};
   ListOption<std::string> emulate{
       *this, "emulate",
       llvm::cl::desc("Features whose schedules are used, with arithmetic for their instructions")};
-  Option<int> optimizationLevel{*this, "opt-level",
-                                llvm::cl::desc("0: only what correctness needs; 1 and up: all"),
-                                llvm::cl::init(2)};
-
   Option<int64_t> worldSize{
       *this, "world-size",
       llvm::cl::desc("The number of ranks among which a step is divided (default: 1)"),
@@ -203,6 +240,7 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
 
   PipelineOptions toOptions() const {
     PipelineOptions options;
+    options.level = static_cast<OptimizationLevel>(level.getValue());
     if (kvBudget != 0)
       options.kvCache = KVCachePlanning{kvBudget, kvSequences, kvContext, {}, true};
     options.worldSize = worldSize;
@@ -211,6 +249,14 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
     options.attention = attention;
     options.features.assign(features.begin(), features.end());
     options.emulatedFeatures.assign(emulate.begin(), emulate.end());
+    if (weights == RoundedWeights::None)
+      return options;
+    WeightQuantization &rounding = options.weights.emplace();
+    rounding.storage = weights == RoundedWeights::I4 ? WeightStorage::I4 : WeightStorage::I8;
+    rounding.symmetry = symmetry;
+    rounding.groupSize = groupSize;
+    rounding.keep.assign(keep.begin(), keep.end());
+    rounding.checkpoint = checkpoint;
     return options;
   }
 };
@@ -228,26 +274,48 @@ struct GPUPipelineFlags : PassPipelineOptions<GPUPipelineFlags> {
       llvm::cl::desc("Keys that one block of a decoding kernel attends to; a multiple of 128"),
       llvm::cl::init(GPUTarget().splitTokens)};
 };
+
+using BuildPipeline = void (*)(OpPassManager &, const PipelineOptions &);
 } // namespace
+
+/// Registers a pipeline whose options are checked before it is built.
+static void registerPipeline(StringRef name, StringRef description, BuildPipeline build) {
+  registerPassPipeline(
+      name, description,
+      [build](OpPassManager &manager, StringRef text,
+              function_ref<LogicalResult(const Twine &)> emitError) -> LogicalResult {
+        PipelineFlags flags;
+        if (failed(flags.parseFromString(text)))
+          return failure();
+        if (flags.level < 0 || flags.level > static_cast<int>(OptimizationLevel::Raise))
+          return emitError("expected 'opt-level' to be in 0..3, but got " +
+                           Twine(flags.level.getValue()));
+        build(manager, flags.toOptions());
+        return success();
+      },
+      [](function_ref<void(const mlir::detail::PassOptions &)> handle) {
+        handle(PipelineFlags());
+      });
+}
 
 void registerPipelines() {
   registerPipelinesPasses();
-  PassPipelineRegistration<PipelineFlags>(
-      "llm-optimization-pipeline",
-      "Check, shard, fuse and quantise llm IR (phases input, shard and optimize)",
-      [](OpPassManager &manager, const PipelineFlags &flags) {
-        addPhasePasses(manager, Phase::Input, flags.toOptions());
-        addPhasePasses(manager, Phase::Shard, flags.toOptions());
-        if (flags.optimizationLevel > 0)
-          addPhasePasses(manager, Phase::Optimize, flags.toOptions());
-        manager.addPass(createCheckLowerablePass());
-      });
-  PassPipelineRegistration<PipelineFlags>(
-      "llm-cpu-pipeline", "Compile llm IR to the LLVM dialect for a CPU (all phases)",
-      [](OpPassManager &manager, const PipelineFlags &flags) {
-        for (Phase phase : allPhases())
-          addPhasePasses(manager, phase, flags.toOptions());
-      });
+  registerPipeline("llm-optimization-pipeline",
+                   "Check, shard, fuse and quantise llm IR (phases input, shard and optimize)",
+                   [](OpPassManager &manager, const PipelineOptions &options) {
+                     for (Phase phase : {Phase::Input, Phase::Shard, Phase::Optimize})
+                       addPhasePasses(manager, phase, options);
+                     manager.addPass(createCheckLowerablePass());
+                   });
+  registerPipeline("llm-cpu-pipeline", "Compile llm IR to the LLVM dialect for a CPU (all phases)",
+                   [](OpPassManager &manager, const PipelineOptions &options) {
+                     for (Phase phase : allPhases()) {
+                       addPhasePasses(manager, phase, options);
+                       // Code addresses weights by their places.
+                       if (phase == Phase::Optimize && options.level == OptimizationLevel::None)
+                         manager.addPass(createChoosePackedLayoutsPass());
+                     }
+                   });
   PassPipelineRegistration<GPUPipelineFlags>(
       "llm-gpu-pipeline",
       "Compile functions over KV caches to GPU kernels and the host code that launches them",

@@ -23,9 +23,9 @@ func.func @other(%x: tensor<4xf32>) -> tensor<4xf32> {
 // -----
 
 !kv = !llm.paged_kv_cache<f16, 2, 2, 64, 16, 4096>
-func.func @neither(%blocks: index) -> !kv {
-  // expected-error @+1 {{'llm.create_kv_cache' op cannot be lowered outside a step}}
-  %kv = llm.create_kv_cache %blocks : !kv
+func.func @neither(%kv0: !kv, %seqs: tensor<?xi32>) -> !kv {
+  // expected-error @+1 {{'llm.fork' op cannot be lowered outside a step}}
+  %kv = llm.fork %kv0, %seqs, %seqs : (!kv, tensor<?xi32>, tensor<?xi32>) -> !kv
   return %kv : !kv
 }
 

@@ -40,8 +40,19 @@ static constexpr llvm::StringLiteral kOverview = R"(passes over `llm` IR
   llmir-opt cache.mlir --llm-gpu-pipeline             lower functions over caches to GPU kernels
   llmir-opt a.mlir --split-input-file --verify-diagnostics --allow-unregistered-dialect
 
-Passes of this project begin with `llm-` or `convert-llm-`, and are described in docs/LLMPasses.md of
-the build folder; the others are MLIR's. `--help-hidden` shows LLVM's own options too.
+  llmir-opt model.mlir --llm-optimization-pipeline="opt-level=3 weights=i4 group-size=64"
+
+Levels of --llm-optimization-pipeline, each with what those below it do:
+  opt-level=0  check cache uses, divide the step among ranks
+  opt-level=1  canonicalise, round weights where `weights=` says so, choose packed layouts
+  opt-level=2  fuse projections, fold norms and residuals, round activations (the default)
+  opt-level=3  turn attention that is written out as products and a softmax into llm.attention
+
+Passes of this project begin with `llm-`, `convert-llm-` or are `convert-gpu-to-simt`. The target
+`llmir-doc` writes their reference, with an example of each, as docs/LLMPasses.md, LLMToCPUPasses.md,
+LLMToGPUPasses.md, GPUToSIMTPasses.md and PipelinesPasses.md of the build folder; the other passes
+are MLIR's.
+`--help-hidden` shows LLVM's own options too.
 )";
 
 int main(int argc, char **argv) {

@@ -14,12 +14,12 @@ def CheckLowerablePass : Pass<"llm-check-lowerable", "::mlir::ModuleOp"> {
     neither has code, the CPU's diagnostic is emitted: one error at the op at fault, with what was
     expected and what was found. Weights may still be without places. Counts `functions-checked`.
 
-    Refused, because only the runtime makes caches:
+    Refused, because nothing lowers branches of a cache:
     ```mlir
     !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
-    func.func @f(%blocks: index) -> !kv {
-      %kv = llm.create_kv_cache %blocks : !kv
-      return %kv : !kv
+    func.func @f(%kv0: !kv, %parents: tensor<2xi32>, %children: tensor<2xi32>) -> !kv {
+      %kv1 = llm.fork %kv0, %parents, %children : (!kv, tensor<2xi32>, tensor<2xi32>) -> !kv
+      return %kv1 : !kv
     }
     ```
   }];

@@ -18,7 +18,7 @@ namespace mlir::llm {
 enum class Phase {
   Input,    ///< As imported: verified, cache uses checked.
   Shard,    ///< What this rank computes of a model that is divided among ranks.
-  Optimize, ///< Caches planned, weights quantised, ops fused, activations and layouts chosen.
+  Optimize, ///< Caches planned; what the OptimizationLevel says: rounded, fused, folded, laid out.
   Kernel,   ///< One parallel step over tile functions; memory planned.
   Target    ///< The LLVM dialect, ready for translation. Weights are no longer in the module.
 };
@@ -57,7 +57,22 @@ struct KVCachePlanning {
   bool verbose = true;
 };
 
+/// How much the phase `optimize` does; each level does what those below it do.
+enum class OptimizationLevel {
+  /// 0: nothing. The module is checked, and divided among ranks.
+  None,
+  /// 1: canonical form without equal ops twice, float weights rounded where that is asked for,
+  /// packed layouts chosen. Ops stay apart and multiply f32 activations.
+  Simplify,
+  /// 2: projections fused, norms and residuals folded into them, activations rounded.
+  Fuse,
+  /// 3: before that, attention that is written out as products and a softmax becomes
+  /// `llm.attention`, which drops roundings between them.
+  Raise
+};
+
 struct PipelineOptions {
+  OptimizationLevel level = OptimizationLevel::Fuse;
   /// Type to which matrix ops convert their activations.
   ActivationType activations = ActivationType::I8;
   /// How functions compute dense attention.

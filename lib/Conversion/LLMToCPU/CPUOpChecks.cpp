@@ -10,10 +10,12 @@ namespace mlir::llm {
 static LogicalResult checkOp(Operation *op) {
   if (auto attention = dyn_cast<AttentionOp>(op))
     return checkDenseAttention(attention);
-  if (!isa<AppendKVOp, BlockTableOp, PagedAttentionOp, ReserveKVOp, StoreKVOp>(op))
-    return op->emitOpError(
-        "cannot be lowered outside a step; expected llm.append_kv, llm.reserve_kv, llm.store_kv, "
-        "llm.block_table, llm.paged_attention or llm.attention");
+  if (!isa<AppendKVOp, BlockTableOp, CreateKVCacheOp, FreeKVCacheOp, LookupKVOp, PagedAttentionOp,
+           ReserveKVOp, StoreKVOp>(op))
+    return op->emitOpError("cannot be lowered outside a step; expected llm.append_kv, "
+                           "llm.attention, llm.block_table, llm.create_kv_cache, "
+                           "llm.free_kv_cache, llm.lookup_kv, llm.paged_attention, "
+                           "llm.reserve_kv or llm.store_kv");
   if (failed(checkOpForm(op)))
     return failure();
   if (auto attention = dyn_cast<PagedAttentionOp>(op))

@@ -5,6 +5,7 @@
 #include "CPUOpChecks.h"
 #include "CacheOpConversion.h"
 #include "CacheOpKernels.h"
+#include "CacheValueConversion.h"
 #include "DenseAttentionConversion.h"
 #include "HostFeatures.h"
 #include "RuntimeCalls.h"
@@ -149,6 +150,7 @@ public:
     populateCacheOpPatterns(patterns, types, conversion);
     patterns.add<PagedAttentionConversion>(types, conversion);
     patterns.add<DenseAttentionConversion>(types, conversion, attention);
+    populateCacheValuePatterns(patterns, types, module, conversion.numConverted);
     if (failed(convertCacheFunctions(functions, types, std::move(patterns))))
       return signalPassFailure();
     count("ops-converted", conversion.numConverted);

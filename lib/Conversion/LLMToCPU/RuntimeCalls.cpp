@@ -4,6 +4,7 @@
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 
 namespace mlir::llm {
 
@@ -90,6 +91,55 @@ Value emitCacheBase(KernelBuilder &b, ModuleOp module, Value handle,
   Type pointer = LLVM::LLVMPointerType::get(b.getContext());
   Value expected = LLVM::AddressOfOp::create(b, getLayoutGlobal(b, module, layout));
   return emitCall(b, module, "llmir_rt_cache_base", pointer, {handle, expected}).getResult();
+}
+
+Value emitCacheCreate(KernelBuilder &b, ModuleOp module, const llmir_cache_layout &layout,
+                      llmir_element_type elementType, Value numBlocks) {
+  Type pointer = LLVM::LLVMPointerType::get(b.getContext());
+  Value address = LLVM::AddressOfOp::create(b, getLayoutGlobal(b, module, layout));
+  return emitCall(b, module, "llmir_rt_cache_create", pointer,
+                  {address, b.i32(elementType), numBlocks})
+      .getResult();
+}
+
+void emitCacheFree(KernelBuilder &b, ModuleOp module, Value handle) {
+  emitCall(b, module, "llmir_rt_cache_free", LLVM::LLVMVoidType::get(b.getContext()), {handle});
+}
+
+void emitCacheLookup(KernelBuilder &b, ModuleOp module, Value handle, const CacheLookup &lookup) {
+  Type pointer = LLVM::LLVMPointerType::get(b.getContext());
+  Type i64 = b.getI64Type(), i32 = b.getI32Type();
+  // llmir_cache_lookup.
+  Type record = LLVM::LLVMStructType::getLiteral(
+      b.getContext(), {pointer, pointer, pointer, pointer, pointer, i64, i64, i64, i64, i32, i32});
+  auto toI64 = [&](Value index) -> Value { return arith::IndexCastOp::create(b, i64, index); };
+  Value fields[] = {LLVM::AddressOfOp::create(b, getLayoutGlobal(b, module, lookup.layout)),
+                    emitPointerTo(b, lookup.table),
+                    emitPointerTo(b, lookup.lengths),
+                    emitPointerTo(b, lookup.keys),
+                    emitPointerTo(b, lookup.values),
+                    toI64(lookup.sequences),
+                    toI64(lookup.tokens),
+                    toI64(lookup.tableStride),
+                    toI64(lookup.layer),
+                    b.i32(lookup.elementType),
+                    b.i32(0)};
+  Value content = LLVM::PoisonOp::create(b, record);
+  for (auto [index, field] : llvm::enumerate(fields))
+    content = LLVM::InsertValueOp::create(b, content, field, static_cast<int64_t>(index));
+  // At the function's entry, so that loops do not grow the stack.
+  Value place;
+  {
+    OpBuilder::InsertionGuard guard(b);
+    auto function = b.getInsertionBlock()->getParentOp();
+    if (!isa<FunctionOpInterface>(function))
+      function = function->getParentOfType<FunctionOpInterface>();
+    b.setInsertionPointToStart(&function->getRegion(0).front());
+    Value one = LLVM::ConstantOp::create(b, i64, b.getI64IntegerAttr(1));
+    place = LLVM::AllocaOp::create(b, pointer, record, one);
+  }
+  LLVM::StoreOp::create(b, content, place);
+  emitCall(b, module, "llmir_rt_cache_lookup", i32, {handle, place});
 }
 
 } // namespace mlir::llm

@@ -25,12 +25,26 @@ void emitCacheAppend(KernelBuilder &builder, ModuleOp module, Value handle, Valu
 void emitCacheBlockTable(KernelBuilder &builder, ModuleOp module, Value handle, Value seqIds,
                          Value batch, Value maxBlocks, Value table);
 
-/// The pool's first byte, or null where the cache has another layout than `layout`.
 /// The constant scales of a cache: `function` is llmir_rt_cache_key_scales or _value_scales.
 Value emitCacheScales(KernelBuilder &builder, ModuleOp module, Value handle, StringRef function);
 
+/// The pool's first byte, or null where the cache has another layout than `layout`.
 Value emitCacheBase(KernelBuilder &builder, ModuleOp module, Value handle,
                     const llmir_cache_layout &layout);
+
+/// A new cache of `numBlocks` (i64) blocks, whose arrays are of `elementType`; and its end.
+Value emitCacheCreate(KernelBuilder &builder, ModuleOp module, const llmir_cache_layout &layout,
+                      llmir_element_type elementType, Value numBlocks);
+void emitCacheFree(KernelBuilder &builder, ModuleOp module, Value handle);
+
+/// The operands of a lookup: memrefs, and sizes and layer as indices.
+struct CacheLookup {
+  llmir_cache_layout layout;
+  llmir_element_type elementType;
+  Value table, tableStride, lengths, sequences, tokens, layer, keys, values;
+};
+void emitCacheLookup(KernelBuilder &builder, ModuleOp module, Value handle,
+                     const CacheLookup &lookup);
 
 } // namespace mlir::llm
 

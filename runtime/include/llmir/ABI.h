@@ -257,6 +257,36 @@ uint8_t *llmir_rt_cache_base(llmir_rt_cache *cache, const llmir_cache_layout *ex
 const float *llmir_rt_cache_key_scales(llmir_rt_cache *cache);
 const float *llmir_rt_cache_value_scales(llmir_rt_cache *cache);
 
+/* A new, empty cache of `num_blocks` blocks, whose arrays (as PagedKVCache takes and gives them)
+ * are of `element_type`: f32, f16 or bf16. Null without a layout. When there is no memory, or the
+ * layout is none, the cache's status says so and every call fails. Whoever makes it gives it back
+ * with llmir_rt_cache_free, which takes null too. */
+llmir_rt_cache *llmir_rt_cache_create(const llmir_cache_layout *layout, uint32_t element_type,
+                                      int64_t num_blocks);
+void llmir_rt_cache_free(llmir_rt_cache *cache);
+
+/* What llmir_rt_cache_lookup reads and where to. */
+typedef struct llmir_cache_lookup {
+  const llmir_cache_layout *expected; /* the layout that the caller was compiled for */
+  const int32_t *table;               /* [num_sequences][table_stride] block ids */
+  const int32_t *lengths;             /* [num_sequences] tokens to read */
+  void *keys;                         /* [num_sequences][num_tokens][KV heads][key head size] */
+  void *values;                       /* [num_sequences][num_tokens][KV heads][value head size] */
+  int64_t num_sequences;
+  int64_t num_tokens;   /* rows of the results for each sequence */
+  int64_t table_stride; /* columns of the table */
+  int64_t layer;
+  uint32_t element_type; /* of keys and values: f32, f16 or bf16 */
+  uint32_t reserved;
+} llmir_cache_lookup;
+LLMIR_ABI_ASSERT(sizeof(llmir_cache_lookup) == 80, "llmir_cache_lookup is part of the ABI");
+
+/* Copies the first lengths[s] keys and values of each sequence out of a layer; rows past a length
+ * are zero. Returns 0. On failure (a length past the table or the rows, a block not in use, another
+ * layout) all rows are zero, the cache's status says why, and every later call fails too; the
+ * result is the StatusCode. */
+int32_t llmir_rt_cache_lookup(llmir_rt_cache *cache, const llmir_cache_lookup *lookup);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

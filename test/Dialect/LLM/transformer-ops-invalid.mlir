@@ -68,7 +68,7 @@ func.func @f(%t: tensor<?xi32>) {
 llm.weight @w : tensor<64x64xf32>
 
 func.func @f(%t: tensor<?xi64>) {
-  // expected-error @+1 {{'llm.embedding' op operand #0 must be 1D tensor of 32-bit signless integer values, but got 'tensor<?xi64>'}}
+  // expected-error @+1 {{'llm.embedding' op operand #0 must be 1D tensor of 32-bit signless integer values or 1D memref of 32-bit signless integer values without gaps, but got 'tensor<?xi64>'}}
   %0 = llm.embedding %t, @w : tensor<?xi64> -> tensor<?x64xf32>
   return
 }
@@ -89,7 +89,7 @@ func.func @f(%x: tensor<?x64xf32>) {
 llm.weight @n : tensor<64xf32>
 
 func.func @f(%x: tensor<?xf32>) {
-  // expected-error @+1 {{'llm.rms_norm' op operand #0 must be 2D/3D tensor of 32-bit float values, but got 'tensor<?xf32>'}}
+  // expected-error @+1 {{'llm.rms_norm' op operand #0 must be 2D/3D tensor of 32-bit float values or 2D/3D memref of 32-bit float values without gaps, but got 'tensor<?xf32>'}}
   %0 = llm.rms_norm %x, @n epsilon(1.0) : tensor<?xf32>
   return
 }

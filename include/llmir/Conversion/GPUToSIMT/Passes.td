@@ -20,31 +20,41 @@ def ConvertGPUToSIMTPass : Pass<"convert-gpu-to-simt", "::mlir::ModuleOp"> {
     Before:
 
     ```mlir
-    gpu.module @kernels {
-      gpu.func @twice(%data: memref<?xf32>) kernel {
-        %i = gpu.thread_id x
-        %x = memref.load %data[%i] : memref<?xf32>
-        %y = arith.addf %x, %x : f32
-        memref.store %y, %data[%i] : memref<?xf32>
-        gpu.return
+    module attributes {gpu.container_module} {
+      func.func @host(%data: memref<?xf32>) {
+        %c1 = arith.constant 1 : index
+        %c64 = arith.constant 64 : index
+        gpu.launch_func @kernels::@twice blocks in (%c1, %c1, %c1) threads in (%c64, %c1, %c1)
+            args(%data : memref<?xf32>)
+        return
+      }
+      gpu.module @kernels {
+        gpu.func @twice(%data: memref<?xf32>) kernel {
+          %i = gpu.thread_id x
+          %x = memref.load %data[%i] : memref<?xf32>
+          %y = arith.addf %x, %x : f32
+          memref.store %y, %data[%i] : memref<?xf32>
+          gpu.return
+        }
       }
     }
     ```
 
-    After:
+    After, in part:
 
     ```mlir
-    func.func private @kernels_twice(%arguments: !llvm.ptr, %thread: !llvm.ptr) {
-      %i = ...                         // thread_id[0] of %thread
-      %size = memref.dim %data, %c0 : memref<?xf32>
-      %inside = arith.cmpi ult, %i, %size : index
-      %x = scf.if %inside -> (f32) {
-        %loaded = memref.load %data[%i] : memref<?xf32>
-        scf.yield %loaded : f32
-      } else {
-        llvm.call @llmir_simt_out_of_bounds(%thread, ...)
-        scf.yield %zero : f32
-      }
+    func.func @host(%data: memref<?xf32>) {
+    constant @kernels_twice : (!llvm.ptr, !llvm.ptr) -> ()
+    llvm.call @llmir_simt_launch(...
+    func.func private @kernels_twice(%arguments: !llvm.ptr, %thread: !llvm.ptr)
+    %inside = arith.cmpi ult, %i, %size : index
+    %x = scf.if %inside -> (f32) {
+    %loaded = memref.load %device[%i] : memref<?xf32>
+    scf.yield %loaded : f32
+    } else {
+    llvm.call @llmir_simt_out_of_bounds(%thread, ...
+    %y = arith.addf %x, %x : f32
+    memref.store %y, %device[%i] : memref<?xf32>
     ```
   }];
   let options = [

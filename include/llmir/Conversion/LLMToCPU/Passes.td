@@ -26,21 +26,38 @@ def FormParallelStepPass : Pass<"llm-form-parallel-step", "::mlir::ModuleOp"> {
     Before:
 
     ```mlir
-    func.func @step(%context: !llm.step_context, %tokens: tensor<?xi32>, ...) attributes {llm.step} {
-      %x = llm.embedding %tokens, @token_embd.weight : tensor<?xi32> -> tensor<?x576xf32>
-      %q, %k, %v = llm.linear %x, @blk.0.attn_qkv.weight norm(@blk.0.attn_norm.weight, 1.0e-5) ...
+    !kv = !llm.paged_kv_cache<f16, 1, 1, 32, 16, 128>
+    module attributes {llm.weights_size = 8448 : i64} {
+      llm.weight @embd offset(0) : tensor<32x64xf16>
+      llm.weight @norm offset(4096) : tensor<64xf32>
+      llm.weight @gate offset(4352) : tensor<32x64xf16>
+      func.func @step(%context: !llm.step_context, %tokens: tensor<?xi32>,
+                      %positions: tensor<?xi32>, %cu_lengths: tensor<?xi32>,
+                      %context_lengths: tensor<?xi32>, %kv: !kv, %slots: tensor<?xi32>,
+                      %table: tensor<?x?xi32>, %rows: tensor<?xi32>) -> (tensor<?x32xf32>, !kv)
+          attributes {llm.step} {
+        %x = llm.embedding %tokens, @embd : tensor<?xi32> -> tensor<?x64xf32>
+        %k = llm.linear %x, @gate norm(@norm, 1.0e-5) : (tensor<?x64xf32>) -> tensor<?x1x32xf32>
+        %kv1 = llm.store_kv %kv, %k, %k, %slots
+            : (!kv, tensor<?x1x32xf32>, tensor<?x1x32xf32>, tensor<?xi32>) -> !kv
+        %l = llm.logits %x, %rows, @embd : (tensor<?x64xf32>, tensor<?xi32>) -> tensor<?x32xf32>
+        return %l, %kv1 : tensor<?x32xf32>, !kv
+      }
+    }
     ```
 
-    After:
+    After, in part, with `features=avx2,fma,f16c`:
 
     ```mlir
+    module attributes {... llm.workspace = {fixed = 0 : i64, ...
+    func.func private @embedding_32x64...
     func.func @llmir_model_step(%args: !llvm.ptr, %worker: i32, %workers: i32) {
-      func.call @embedding_49152x576(%begin, %end, ...)
-      call %barrier(%team, %worker)
-      scf.for %layer = %c0 to %c30 step %c1 {
-        func.call @norm_quantize_576(...)
-        func.call @linear_q4_1_i8_960x576(...)
-        call %barrier(%team, %worker)
+    call @embedding_32x64
+    llvm.call %barrier(%team, %worker) : !llvm.ptr, (!llvm.ptr, i32) -> ()
+    call @linear_f16
+    call @store_kv_f16_1_1_32_32_16(
+    call @gather
+    call @linear_f16
     ```
   }];
   let options = [
@@ -57,24 +74,39 @@ def ConvertLLMToCPUPass : Pass<"convert-llm-to-cpu", "::mlir::ModuleOp"> {
   let summary = "Convert functions over KV caches to CPU code and runtime calls";
   let description = [{
     For functions that manage a cache themselves or attend to tensors (every function but a model's
-    step, which llm-form-parallel-step takes). Tensors become memrefs, a cache the runtime's handle; the host's
-    part of an op (finding blocks) becomes a call of the seam (llmir/ABI.h), the rest a call of the
-    same tile functions that a step uses, over all their tiles. Results are allocated, and owned by
+    step, which llm-form-parallel-step takes). Tensors become memrefs, a cache the runtime's handle;
+    the host's part of an op (finding blocks, making a cache, copying out of it) becomes a call of
+    the seam (llmir/ABI.h), the rest a call of the same tile functions that a step uses, over all
+    their tiles. Results are allocated, and owned by
     the caller where a function returns them; public functions get a C interface.
 
     Before:
 
     ```mlir
-    %kv1, %blocks = llm.append_kv %kv0, %k, %v, %seqs {block_size = 16 : i32, max_seq_len = 4096 : i32}
-        : (!kv, tensor<2x1x16x64xf16>, tensor<2x1x16x64xf16>, tensor<2xi32>) -> (!kv, tensor<2x1xi32>)
+    !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+    func.func @append(%kv0: !kv, %k: tensor<2x1x16x64xf16>, %v: tensor<2x1x16x64xf16>,
+                      %seqs: tensor<2xi32>) -> (!kv, tensor<2x1xi32>) {
+      %kv1, %blocks = llm.append_kv %kv0, %k, %v, %seqs
+          {block_size = 16 : i32, max_seq_len = 4096 : i32}
+          : (!kv, tensor<2x1x16x64xf16>, tensor<2x1x16x64xf16>, tensor<2xi32>)
+          -> (!kv, tensor<2x1xi32>)
+      return %kv1, %blocks : !kv, tensor<2x1xi32>
+    }
     ```
 
-    After:
+    After, in part, with `features=avx2,fma,f16c`:
 
     ```mlir
-    %status = llvm.call @llmir_rt_cache_append(%handle, %seqs_ptr, %c2, %c1, %slots_ptr, %blocks_ptr)
-    %base = llvm.call @llmir_rt_cache_base(%handle, %layout)
-    func.call @store_kv_f16_12_16_64_64_16(%c0, %c2, %keys, %values, %pool, %slots, %layer)
+    llvm.func @llmir_rt_cache_append(!llvm.ptr, !llvm.ptr, i64, i64, !llvm.ptr, !llvm.ptr) -> i32
+    func.func @append(%kv: !llvm.ptr, %k: memref<2x1x16x64xf16>, %v: memref<2x1x16x64xf16>, %seqs: memref<2xi32>) -> (!llvm.ptr, memref<2x1xi32>)
+    %blocks = memref.alloc() : memref<2x1xi32>
+    llvm.call @llmir_rt_cache_append(%kv, ...
+    %base = llvm.call @llmir_rt_cache_base(%kv, ...
+    %is_there = llvm.icmp "ne" %base, ...
+    scf.if %is_there {
+    func.call @store_kv_f16_12_16_64_64_16(...
+    return %kv, %blocks : !llvm.ptr, memref<2x1xi32>
+    func.func private @store_kv_f16_12_16_64_64_16(...
     ```
   }];
   let options = [
@@ -107,9 +139,27 @@ def EraseWeightsPass : Pass<"llm-erase-weights", "::mlir::ModuleOp"> {
     The last step before LLVM: `llm.weight` ops have told the weight packer what to write; compiled
     code holds their offsets. A weight that is still used is an error.
 
+    Before:
+
     ```mlir
-    // Before; after: an empty module.
     llm.weight @blk.0.attn_norm.weight offset(0) : tensor<576xf32>
+    func.func private @llmir_model_step(!llvm.ptr, i32, i32)
+    ```
+
+    After:
+
+    ```mlir
+    func.func private @llmir_model_step(!llvm.ptr, i32, i32)
+    ```
+
+    Refused:
+
+    ```mlir
+    llm.weight @norm offset(0) : tensor<64xf32>
+    func.func @still_used(%x: tensor<?x64xf32>) -> tensor<?x64xf32> {
+      %y = llm.rms_norm %x, @norm epsilon(0.0) : tensor<?x64xf32>
+      return %y : tensor<?x64xf32>
+    }
     ```
   }];
 }

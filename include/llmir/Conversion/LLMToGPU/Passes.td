@@ -26,22 +26,30 @@ def ConvertLLMToGPUPass : Pass<"convert-llm-to-gpu", "::mlir::ModuleOp"> {
     Before:
 
     ```mlir
-    %kv1, %blocks = llm.append_kv %kv0, %k, %v, %seqs {block_size = 16 : i32, max_seq_len = 4096 : i32}
-        : (!kv, tensor<2x1x16x64xf16>, tensor<2x1x16x64xf16>, tensor<2xi32>) -> (!kv, tensor<2x1xi32>)
+    !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+    func.func @append(%kv0: !kv, %k: tensor<2x1x16x64xf16>, %v: tensor<2x1x16x64xf16>,
+                      %seqs: tensor<2xi32>) -> (!kv, tensor<2x1xi32>) {
+      %kv1, %blocks = llm.append_kv %kv0, %k, %v, %seqs
+          {block_size = 16 : i32, max_seq_len = 4096 : i32}
+          : (!kv, tensor<2x1x16x64xf16>, tensor<2x1x16x64xf16>, tensor<2xi32>)
+          -> (!kv, tensor<2x1xi32>)
+      return %kv1, %blocks : !kv, tensor<2x1xi32>
+    }
     ```
 
-    After:
+    After, in part:
 
     ```mlir
-      %status = llvm.call @llmir_rt_cache_append(%handle, %seqs_ptr, %c2, %c1, %slots_ptr, %blocks_ptr)
-      %base = llvm.call @llmir_rt_cache_base(%handle, %layout)
-      func.call @launch_store_kv_f16_12_16_64_64_16_f16(%keys, %values, %pool, %slots, %layer)
-    ...
-    func.func private @launch_store_kv_f16_12_16_64_64_16_f16(...) {
-      %device_keys = gpu.alloc (%size) : memref<?xf16>
-      gpu.memcpy %device_keys, %keys : memref<?xf16>, memref<?xf16>
-      gpu.launch_func @llm_kernels::@store_kv_f16_12_16_64_64_16_f16 blocks in (%tokens, %c16, %c1)
-          threads in (%c64, %c1, %c1) args(%device_keys : memref<?xf16>, ...)
+    module attributes {gpu.container_module}
+    func.func @append(%kv: !llvm.ptr, ...
+    llvm.call @llmir_rt_cache_append(%kv, ...
+    %base = llvm.call @llmir_rt_cache_base(%kv, ...
+    func.call @launch_store_kv_f16_12_16_64_64_16_f16(...
+    gpu.module @llm_kernels {
+    gpu.func @store_kv_f16_12_16_64_64_16_f16(... kernel
+    func.func private @launch_store_kv_f16_12_16_64_64_16_f16(...
+    gpu.memcpy ...
+    gpu.launch_func @llm_kernels::@store_kv_f16_12_16_64_64_16_f16 blocks in ...
     ```
   }];
   let options = [

@@ -1,7 +1,7 @@
-// Canonicalisation of dense attention: masks and windows that hide nothing. Paged attention's
-// window and sinks stay: they state what the op expects of its cache.
+// Canonicalisation of attention: masks and windows that hide nothing, slopes of zero. Paged
+// attention's window and sinks stay: they state what the op expects of its cache.
 
-#include "llmir/Dialect/LLM/IR/LLMOps.h"
+#include "FoldHelpers.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
 
@@ -27,6 +27,11 @@ static bool isWiderThanKeys(AttentionOp op) {
   return !ShapedType::isDynamic(numKeys) && *op.getWindow() >= numKeys;
 }
 
+/// Whether slopes are given and are all zero.
+static bool areLevel(std::optional<ArrayRef<float>> slopes) {
+  return slopes && llvm::all_of(*slopes, [](float slope) { return slope == 0; });
+}
+
 /// Whether there is one query, the last token of its sequence, from which causality hides nothing.
 static bool hasOneQuery(AttentionOp op) {
   auto query = cast<ShapedType>(op.getQuery().getType());
@@ -37,17 +42,32 @@ LogicalResult AttentionOp::canonicalize(AttentionOp op, PatternRewriter &rewrite
   bool dropsMask = hidesNothing(op.getMask());
   bool dropsWindow = isWiderThanKeys(op);
   bool dropsCausal = op.getCausal() && hasOneQuery(op);
-  if (!dropsMask && !dropsWindow && !dropsCausal)
-    return rewriter.notifyMatchFailure(op, "expected a mask or window that hides nothing");
+  bool dropsSlopes = areLevel(op.getAlibiSlopes());
+  bool dropsSinks = op.getNumSinks() == 0u;
+  if (!dropsMask && !dropsWindow && !dropsCausal && !dropsSlopes && !dropsSinks)
+    return rewriter.notifyMatchFailure(op, "expected a mask, window or bias that changes nothing");
   rewriter.modifyOpInPlace(op, [&] {
     if (dropsMask)
       op.getMaskMutable().clear();
     if (dropsCausal)
       op.setCausal(false);
+    if (dropsSlopes)
+      op.removeAlibiSlopesAttr();
+    if (dropsSinks)
+      op.removeNumSinksAttr();
     if (dropsWindow) {
       op.removeWindowAttr();
       op.removeNumSinksAttr();
     }
   });
   return success();
+}
+
+OpFoldResult PagedAttentionOp::fold(FoldAdaptor adaptor) {
+  bool changed = foldLayerIndex(*this, adaptor.getLayerIndex());
+  if (areLevel(getAlibiSlopes())) {
+    removeAlibiSlopesAttr();
+    changed = true;
+  }
+  return changed ? OpFoldResult(getOutput()) : OpFoldResult();
 }

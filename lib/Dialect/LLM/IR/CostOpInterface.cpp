@@ -376,7 +376,8 @@ OpCost CommitOp::getCost() {
 
 OpCost VerifyOp::getCost() {
   return {.bytesRead = countBytes(getLogits()) + countBytes(getDraftTokens()) +
-                       countBytes(getDraftProbabilities()),
+                       countBytes(getCuLengths(), kOneASequence) + countBytes(getParents()) +
+                       countBytes(getUniforms()) + countBytes(getDraftProbabilities()),
           .bytesWritten = countBytes(getAccepted(), kOneASequence) +
                           countBytes(getPath(), kOneASequence) +
                           countBytes(getNextTokens(), kOneASequence),

@@ -1,5 +1,5 @@
 // What belongs to op interfaces and traits: what a single block shows about a consumed cache, and
-// the two forms, on tensors and on buffers, of cache and attention ops.
+// the two forms, on tensors and on buffers, of the ops of a step.
 
 #include "llmir/Dialect/LLM/IR/LLMInterfaces.h"
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
@@ -74,7 +74,13 @@ LogicalResult llm::verifyOneForm(Operation *op) {
   return success();
 }
 
-void llm::addCacheOpEffects(
+bool llm::hasBuffers(Operation *op) {
+  auto isBuffer = [](Type type) { return isa<BaseMemRefType>(type); };
+  return llvm::any_of(op->getOperandTypes(), isBuffer) ||
+         llvm::any_of(op->getResultTypes(), isBuffer);
+}
+
+void llm::addOpEffects(
     Operation *op, SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
   auto consumer = dyn_cast<CacheConsumerOpInterface>(op);
   OpOperand *consumed = consumer ? &consumer.getConsumedCache() : nullptr;
@@ -99,4 +105,10 @@ void llm::addCacheOpEffects(
     effects.emplace_back(MemoryEffects::Allocate::get(), result);
     effects.emplace_back(MemoryEffects::Write::get(), result);
   }
+}
+
+void llm::addExchangeEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  effects.emplace_back(MemoryEffects::Read::get(), CollectiveResource::get());
+  effects.emplace_back(MemoryEffects::Write::get(), CollectiveResource::get());
 }

@@ -8,7 +8,8 @@ using namespace mlir::llm;
 /// What was dequantised is quantised as the same type.
 OpFoldResult QuantizeOp::fold(FoldAdaptor) {
   auto dequantize = getInput().getDefiningOp<DequantizeOp>();
-  if (dequantize && dequantize.getInput().getType() == getOutput().getType())
+  if (dequantize && !hasBuffers(dequantize) &&
+      dequantize.getInput().getType() == getOutput().getType())
     return dequantize.getInput();
   return {};
 }

@@ -10,7 +10,7 @@ using namespace mlir::llm;
 #include "llmir/Dialect/LLM/IR/QuantizationOps.cpp.inc"
 
 /// A tensor against the quantised tensor that stands for it: shape and logical element type.
-static LogicalResult verifyMeaning(Operation *op, RankedTensorType tensor,
+static LogicalResult verifyMeaning(Operation *op, ShapedType tensor,
                                    QuantizedTensorType quantized) {
   // (QNT-1)
   bool agree = tensor.getRank() == quantized.getRank() &&
@@ -25,6 +25,25 @@ static LogicalResult verifyMeaning(Operation *op, RankedTensorType tensor,
     return op->emitOpError("expected the quantised tensor's logical element type ")
            << quantized.getElementType() << ", but got " << tensor.getElementType();
   return success();
+}
+
+/// Whether one type was inferred and is the other, or is a buffer where a tensor was inferred:
+/// codes do not tell on what an op is.
+static bool areCompatible(TypeRange inferred, TypeRange actual) {
+  if (inferred.size() != 1 || actual.size() != 1)
+    return false;
+  auto tensor = dyn_cast<ShapedType>(inferred.front());
+  auto result = dyn_cast<ShapedType>(actual.front());
+  return tensor && result && tensor.getShape() == result.getShape() &&
+         tensor.getElementType() == result.getElementType();
+}
+
+bool DequantizeOp::isCompatibleReturnTypes(TypeRange inferred, TypeRange actual) {
+  return areCompatible(inferred, actual);
+}
+
+bool QuantizedMatmulOp::isCompatibleReturnTypes(TypeRange inferred, TypeRange actual) {
+  return areCompatible(inferred, actual);
 }
 
 LogicalResult QuantizeOp::verify() {
@@ -43,11 +62,11 @@ LogicalResult DequantizeOp::inferReturnTypes(MLIRContext *, std::optional<Locati
   return success();
 }
 
-/// The shape of a tensor or a quantised tensor.
+/// The shape of a tensor, a buffer or a quantised tensor.
 static ArrayRef<int64_t> getShape(Type type) {
   if (auto quantized = dyn_cast<QuantizedTensorType>(type))
     return quantized.getShape();
-  return cast<RankedTensorType>(type).getShape();
+  return cast<ShapedType>(type).getShape();
 }
 
 ArrayRef<int64_t> QuantizedMatmulOp::getInputShape() { return getShape(getInput().getType()); }
@@ -57,7 +76,7 @@ LogicalResult QuantizedMatmulOp::inferReturnTypes(MLIRContext *context, std::opt
                                                   OpaqueProperties, RegionRange,
                                                   SmallVectorImpl<Type> &types) {
   // (QNT-5)
-  if (operands.size() != 2 || !isa<QuantizedTensorType, RankedTensorType>(operands[0].getType()) ||
+  if (operands.size() != 2 || !isa<QuantizedTensorType, ShapedType>(operands[0].getType()) ||
       !isa<QuantizedTensorType>(operands[1].getType()))
     return failure();
   ArrayRef<int64_t> input = getShape(operands[0].getType());

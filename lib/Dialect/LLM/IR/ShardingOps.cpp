@@ -9,9 +9,7 @@ using namespace mlir::llm;
 #define GET_OP_CLASSES
 #include "llmir/Dialect/LLM/IR/ShardingOps.cpp.inc"
 
-static RankedTensorType getTensorType(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
+static ShapedType getShapedType(Value value) { return cast<ShapedType>(value.getType()); }
 
 static LogicalResult verifyShards(Operation *op, int32_t shards) {
   // (SH-1)
@@ -33,17 +31,16 @@ static LogicalResult verifyRank(Operation *op, StringRef name, int32_t rank) {
 
 void ShardedLinearOp::getEffects(
     SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
-  if (getSplit() == ShardSplit::Output)
-    return;
-  effects.emplace_back(MemoryEffects::Read::get(), CollectiveResource::get());
-  effects.emplace_back(MemoryEffects::Write::get(), CollectiveResource::get());
+  addOpEffects(*this, effects);
+  if (getSplit() == ShardSplit::Input)
+    addExchangeEffects(effects);
 }
 
 LogicalResult ShardedLinearOp::verify() {
   if (failed(verifyShards(*this, static_cast<int32_t>(getShards()))))
     return failure();
   // (SH-3)
-  if (failed(verifyDim(*this, "output", getOutput(), 0, getTensorType(getInput()).getDimSize(0),
+  if (failed(verifyDim(*this, "output", getOutput(), 0, getShapedType(getInput()).getDimSize(0),
                        "the number of tokens")))
     return failure();
   // (SH-4) A rank that has part of the features cannot norm them, and a sum is not gated by parts.
@@ -56,13 +53,13 @@ LogicalResult ShardedLinearOp::verify() {
   if (failed(verifyFusedNorm(*this, getNormWeightAttr(), getNormEpsilonAttr())))
     return failure();
   return verifyActivationType(*this, getActivationType(),
-                              getNumFeatures(getTensorType(getInput())));
+                              getNumFeatures(getShapedType(getInput())));
 }
 
 LogicalResult ShardedLinearOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
   int64_t shards = static_cast<int32_t>(getShards());
   bool splitsInput = getSplit() == ShardSplit::Input;
-  int64_t inputFeatures = getNumFeatures(getTensorType(getInput()));
+  int64_t inputFeatures = getNumFeatures(getShapedType(getInput()));
   if (splitsInput && !ShapedType::isDynamic(inputFeatures))
     inputFeatures *= shards;
   WeightOp weight =
@@ -84,7 +81,7 @@ LogicalResult ShardedLinearOp::verifySymbolUses(SymbolTableCollection &symbolTab
            << ", but got " << shards;
   // (SH-8)
   int64_t features = weight.getRows() / (isGated ? 2 : 1) / (splitsInput ? 1 : shards);
-  int64_t outputFeatures = getNumFeatures(getTensorType(getOutput()));
+  int64_t outputFeatures = getNumFeatures(getShapedType(getOutput()));
   if (!mayBeEqual(outputFeatures, features))
     return emitOpError("expected a result of ")
            << features << " features, but got " << outputFeatures;
@@ -109,14 +106,13 @@ LogicalResult AllReduceOp::verify() {
 static LogicalResult inferAlongDim(ValueRange operands, int32_t dim, int64_t shards,
                                    function_ref<int64_t(int64_t size)> change,
                                    SmallVectorImpl<Type> &types) {
-  auto input =
-      operands.empty() ? RankedTensorType() : dyn_cast<RankedTensorType>(operands[0].getType());
-  if (!input)
+  auto input = operands.empty() ? ShapedType() : dyn_cast<ShapedType>(operands[0].getType());
+  if (!input || !input.hasRank())
     return failure();
   SmallVector<int64_t> shape(input.getShape());
   if (shards > 0 && dim >= 0 && dim < input.getRank() && !input.isDynamicDim(dim))
     shape[dim] = change(shape[dim]);
-  types.push_back(input.clone(shape));
+  types.push_back(makeLike(input, shape, input.getElementType()));
   return success();
 }
 
@@ -149,7 +145,7 @@ static LogicalResult verifyDivision(Operation *op, Value whole, int32_t dim, int
   if (failed(verifyShards(op, shards)))
     return failure();
   // (SH-10)
-  RankedTensorType type = getTensorType(whole);
+  ShapedType type = getShapedType(whole);
   if (dim < 0 || dim >= type.getRank())
     return op->emitOpError("expected 'dim' to be less than the rank ")
            << type.getRank() << ", but got " << dim;
@@ -176,7 +172,7 @@ LogicalResult RecvOp::verify() {
   if (failed(verifyRank(*this, "from", static_cast<int32_t>(getFrom()))))
     return failure();
   // (SH-12)
-  int64_t dynamic = getTensorType(getOutput()).getNumDynamicDims();
+  int64_t dynamic = getShapedType(getOutput()).getNumDynamicDims();
   if (static_cast<int64_t>(getSizes().size()) != dynamic)
     return emitOpError("expected a size for each of ")
            << dynamic << " dynamic dimensions, but got " << getSizes().size();

@@ -36,7 +36,7 @@ LogicalResult VerifyOp::verify() {
   if (getDraftProbabilities() && !getUniforms())
     return emitOpError("expected 'uniforms' with 'draft_probabilities'");
   // (SPEC-6)
-  auto logits = cast<RankedTensorType>(getLogits().getType());
+  auto logits = cast<ShapedType>(getLogits().getType());
   if (getDraftProbabilities() &&
       failed(verifyDim(*this, "draft_probabilities", getDraftProbabilities(), 1,
                        logits.getDimSize(1), "the size of the vocabulary")))

@@ -9,9 +9,7 @@ using namespace mlir::llm;
 #define GET_OP_CLASSES
 #include "llmir/Dialect/LLM/IR/TransformerOps.cpp.inc"
 
-static RankedTensorType getTensorType(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
+static ShapedType getShapedType(Value value) { return cast<ShapedType>(value.getType()); }
 
 //===----------------------------------------------------------------------===//
 // EmbeddingOp
@@ -19,13 +17,13 @@ static RankedTensorType getTensorType(Value value) {
 
 LogicalResult EmbeddingOp::verify() {
   // (EMB-1)
-  return verifyDim(*this, "output", getOutput(), 0, getTensorType(getTokens()).getDimSize(0),
+  return verifyDim(*this, "output", getOutput(), 0, getShapedType(getTokens()).getDimSize(0),
                    "the number of tokens");
 }
 
 LogicalResult EmbeddingOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
   WeightOp weight = lookupMatrixOrEmit(*this, "weight", getWeightAttr(),
-                                       getNumFeatures(getTensorType(getOutput())), symbolTable);
+                                       getNumFeatures(getShapedType(getOutput())), symbolTable);
   if (!weight)
     return failure();
   // (EMB-2)
@@ -47,7 +45,7 @@ LogicalResult RMSNormOp::verify() {
 }
 
 LogicalResult RMSNormOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
-  return verifyVector(*this, "weight", getWeightAttr(), getNumFeatures(getTensorType(getInput())),
+  return verifyVector(*this, "weight", getWeightAttr(), getNumFeatures(getShapedType(getInput())),
                       symbolTable);
 }
 
@@ -64,7 +62,7 @@ LogicalResult LayerNormOp::verify() {
 }
 
 LogicalResult LayerNormOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
-  int64_t features = getNumFeatures(getTensorType(getInput()));
+  int64_t features = getNumFeatures(getShapedType(getInput()));
   if (failed(verifyVector(*this, "weight", getWeightAttr(), features, symbolTable)))
     return failure();
   if (!getBiasAttr())
@@ -88,13 +86,13 @@ LogicalResult LinearOp::verify() {
   if (getOutputs().empty())
     return emitOpError("expected at least one result");
   // (LIN-2)
-  int64_t tokens = getTensorType(getInput()).getDimSize(0);
+  int64_t tokens = getShapedType(getInput()).getDimSize(0);
   for (Value output : getOutputs())
     if (failed(verifyDim(*this, "outputs", output, 0, tokens, "the number of tokens")))
       return failure();
   if (failed(verifyFusedNorm(*this, getNormWeightAttr(), getNormEpsilonAttr())) ||
       failed(verifyActivationType(*this, getActivationType(),
-                                  getNumFeatures(getTensorType(getInput())))))
+                                  getNumFeatures(getShapedType(getInput())))))
     return failure();
   // (LIN-3)
   if (getEpilogue() == Epilogue::SwiGLU && getOutputs().size() != 1)
@@ -143,7 +141,7 @@ static LogicalResult verifySourceRows(LinearOp op, WeightOp weight) {
     return success();
   // (LIN-10)
   for (auto [index, output, expected] : llvm::enumerate(op.getOutputs(), *rows)) {
-    int64_t features = getNumFeatures(getTensorType(output));
+    int64_t features = getNumFeatures(getShapedType(output));
     if (features != expected)
       return op.emitOpError("expected result ")
              << index << " to have " << expected << " features, the rows of its source in "
@@ -153,7 +151,7 @@ static LogicalResult verifySourceRows(LinearOp op, WeightOp weight) {
 }
 
 LogicalResult LinearOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
-  int64_t inputFeatures = getNumFeatures(getTensorType(getInput()));
+  int64_t inputFeatures = getNumFeatures(getShapedType(getInput()));
   WeightOp weight =
       lookupMatrixOrEmit(*this, "weight", getWeightAttr(), inputFeatures, symbolTable);
   if (!weight || failed(verifySources(*this, weight)))
@@ -167,7 +165,7 @@ LogicalResult LinearOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
   // (LIN-9)
   int64_t features = 0;
   for (Value output : getOutputs()) {
-    int64_t count = getNumFeatures(getTensorType(output));
+    int64_t count = getNumFeatures(getShapedType(output));
     if (ShapedType::isDynamic(count))
       return success();
     features += count;
@@ -215,10 +213,10 @@ LogicalResult llm::verifyRotation(Operation *op, const Rotation &rotation, Strin
   if (rotation.scaling && rotation.scaling.getKind() == RopeScalingKind::LongRoPE &&
       !rotation.frequencyFactors)
     return op->emitOpError("expected 'frequency_factors' with scaling longrope");
-  int64_t tokens = getTensorType(rotation.positions).getDimSize(0);
+  int64_t tokens = getShapedType(rotation.positions).getDimSize(0);
   for (Value input : inputs) {
     // (ROPE-4)
-    int64_t headDim = getTensorType(input).getDimSize(2);
+    int64_t headDim = getShapedType(input).getDimSize(2);
     if (!ShapedType::isDynamic(headDim) && rotaryDim > headDim)
       return op->emitOpError("expected 'rotary_dim' to be at most the head size ")
              << headDim << ", but got " << rotaryDim;
@@ -261,11 +259,11 @@ LogicalResult MoEOp::verify() {
     return emitOpError("expected 'scale' to be positive, but got ")
            << getScale()->convertToDouble();
   return verifyActivationType(*this, getActivationType(),
-                              getNumFeatures(getTensorType(getInput())));
+                              getNumFeatures(getShapedType(getInput())));
 }
 
 LogicalResult MoEOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
-  int64_t features = getNumFeatures(getTensorType(getInput()));
+  int64_t features = getNumFeatures(getShapedType(getInput()));
   int64_t experts = static_cast<int32_t>(getNumExperts());
   WeightOp router = lookupMatrixOrEmit(*this, "router", getRouterAttr(), features, symbolTable);
   if (!router)
@@ -314,17 +312,17 @@ void LogitsOp::build(OpBuilder &builder, OperationState &state, Type output, Val
 
 LogicalResult LogitsOp::verify() {
   // (LOG-1)
-  if (failed(verifyDim(*this, "output", getOutput(), 0, getTensorType(getRows()).getDimSize(0),
+  if (failed(verifyDim(*this, "output", getOutput(), 0, getShapedType(getRows()).getDimSize(0),
                        "the number of rows")))
     return failure();
   if (failed(verifyFusedNorm(*this, getNormWeightAttr(), getNormEpsilonAttr())))
     return failure();
   return verifyActivationType(*this, getActivationType(),
-                              getNumFeatures(getTensorType(getInput())));
+                              getNumFeatures(getShapedType(getInput())));
 }
 
 LogicalResult LogitsOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
-  int64_t inputFeatures = getNumFeatures(getTensorType(getInput()));
+  int64_t inputFeatures = getNumFeatures(getShapedType(getInput()));
   WeightOp weight =
       lookupMatrixOrEmit(*this, "weight", getWeightAttr(), inputFeatures, symbolTable);
   if (!weight)
@@ -349,16 +347,15 @@ LogicalResult SampleOp::inferReturnTypes(MLIRContext *context, std::optional<Loc
                                          ValueRange operands, DictionaryAttr, OpaqueProperties,
                                          RegionRange, SmallVectorImpl<Type> &types) {
   // (SAM-1)
-  auto logits =
-      operands.empty() ? RankedTensorType() : dyn_cast<RankedTensorType>(operands[0].getType());
-  if (!logits || logits.getRank() < 1)
+  auto logits = operands.empty() ? ShapedType() : dyn_cast<ShapedType>(operands[0].getType());
+  if (!logits || !logits.hasRank() || logits.getRank() < 1)
     return failure();
-  types.push_back(RankedTensorType::get({logits.getDimSize(0)}, IntegerType::get(context, 32)));
+  types.push_back(makeLike(logits, {logits.getDimSize(0)}, IntegerType::get(context, 32)));
   return success();
 }
 
 LogicalResult SampleOp::verify() {
-  int64_t rows = getTensorType(getLogits()).getDimSize(0);
+  int64_t rows = getShapedType(getLogits()).getDimSize(0);
   // (SAM-2)
   if (getUniforms() &&
       failed(verifyDim(*this, "uniforms", getUniforms(), 0, rows, "the number of rows")))

@@ -7,7 +7,7 @@
 using namespace mlir;
 using namespace mlir::llm;
 
-int64_t llm::getNumFeatures(RankedTensorType type) {
+int64_t llm::getNumFeatures(ShapedType type) {
   int64_t features = 1;
   for (int64_t size : type.getShape().drop_front()) {
     if (ShapedType::isDynamic(size))

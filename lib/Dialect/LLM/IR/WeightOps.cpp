@@ -116,8 +116,9 @@ LogicalResult LoadWeightOp::verifySymbolUses(SymbolTableCollection &symbolTable)
   if (!weight)
     return failure();
   // (W-13)
-  if (weight.getType() != getOutput().getType())
+  ShapedType output = getOutput().getType();
+  if (weight.getType() != RankedTensorType::get(output.getShape(), output.getElementType()))
     return emitOpError("expected the type of ")
-           << getWeightAttr() << ", " << weight.getType() << ", but got " << getOutput().getType();
+           << getWeightAttr() << ", " << weight.getType() << ", but got " << output;
   return success();
 }

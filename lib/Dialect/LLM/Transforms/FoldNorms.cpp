@@ -32,7 +32,7 @@ static bool canTakeNorm(OpOperand &use) {
 /// Moves `norm` into all of its users, if all can take it.
 static bool foldNorm(RMSNormOp norm) {
   Value output = norm.getOutput();
-  if (output.use_empty() || !llvm::all_of(output.getUses(), canTakeNorm))
+  if (hasBuffers(norm) || output.use_empty() || !llvm::all_of(output.getUses(), canTakeNorm))
     return false;
   for (Operation *user : output.getUsers()) {
     if (auto linear = dyn_cast<LinearOp>(user)) {

@@ -82,10 +82,10 @@ WeightOp FuseProjectionsPass::lookUp(FlatSymbolRefAttr symbol) const {
   return symbols->lookup<WeightOp>(symbol.getAttr());
 }
 
-/// Whether `op` is a plain projection by a weight of its own.
+/// Whether `op` is a plain projection, on tensors, by a weight of its own.
 bool FuseProjectionsPass::canFuse(LinearOp op) const {
-  if (op.getResidual() || op.getBiasAttr() || op.getEpilogue() != Epilogue::None ||
-      op.getOutputs().size() != 1)
+  if (hasBuffers(op) || op.getResidual() || op.getBiasAttr() ||
+      op.getEpilogue() != Epilogue::None || op.getOutputs().size() != 1)
     return false;
   WeightOp weight = lookUp(op.getWeightAttr());
   return weight && !weight.getSources() && !weight.getOffset() &&

@@ -93,6 +93,8 @@ FailureOr<FlatSymbolRefAttr> LowerShardedLinearPass::takePart(Operation *op, Fla
 }
 
 LogicalResult LowerShardedLinearPass::lower(ShardedLinearOp op) {
+  if (hasBuffers(op))
+    return op.emitOpError("expected tensors, but got ") << op.getInput().getType();
   int64_t shards = static_cast<int32_t>(op.getShards());
   if (shards != worldSize)
     return op.emitOpError("expected as many shards as ranks, ")

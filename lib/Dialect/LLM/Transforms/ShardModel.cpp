@@ -62,7 +62,9 @@ public:
 
 /// Notes that ranks have parts of `value`, which `op` gives or reads, if they divide it.
 LogicalResult StepSharder::divide(Operation *op, Value value) {
-  auto type = cast<RankedTensorType>(value.getType());
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  if (!type)
+    return op->emitOpError("expected tensors, but got ") << value.getType();
   int64_t size = type.getRank() < 2 ? ShapedType::kDynamic : type.getDimSize(1);
   if (ShapedType::isDynamic(size) || size % shards != 0)
     return op->emitOpError("expected ")

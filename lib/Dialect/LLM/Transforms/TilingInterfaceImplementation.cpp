@@ -1,9 +1,14 @@
-// Tiling over tokens. In all these ops every tensor's first dimension counts tokens, and token i of
-// a result depends on token i of the operands alone.
+// Tiling over tokens. In these ops the first dimension of every tensor that is cut counts tokens
+// (for logits: rows that are asked for), and token i of a result depends on token i of those
+// alone. Features are not tiled: an op names its weight by symbol, and a symbol has no slices.
+
+#include "TileSlices.h"
 
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
 #include "llmir/Dialect/LLM/Transforms/InterfaceImplementations.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/Dialect/Utils/StructuredOpsUtils.h"
@@ -14,38 +19,30 @@ using namespace mlir::llm;
 
 namespace {
 
-/// The number of tokens of `op`: the first dimension of its first tensor.
+/// Whether the op's tokens are the rows of `operand`. Of logits they are the rows asked for, and
+/// the activations from which these come are whole; the weight of a product of values is whole.
+bool hasTokens(OpOperand &operand) {
+  if (auto logits = dyn_cast<LogitsOp>(operand.getOwner()))
+    return &operand == &logits.getRowsMutable();
+  if (auto product = dyn_cast<QuantizedMatmulOp>(operand.getOwner()))
+    return &operand == &product.getInputMutable();
+  return true;
+}
+
+/// The number of tokens of `op`, by what of it can be measured: its first operand of tokens, or its
+/// result where that is a quantised tensor.
 OpFoldResult getNumTokens(OpBuilder &builder, Operation *op) {
-  Value input = op->getOperand(0);
-  auto type = cast<RankedTensorType>(input.getType());
-  if (!type.isDynamicDim(0))
-    return builder.getIndexAttr(type.getDimSize(0));
-  return tensor::DimOp::create(builder, op->getLoc(), input, 0).getResult();
+  for (OpOperand &operand : op->getOpOperands())
+    if (hasTokens(operand) && isa<ShapedType>(operand.get().getType()))
+      return getSize(builder, op->getLoc(), operand.get(), 0);
+  return getSize(builder, op->getLoc(), op->getResult(0), 0);
 }
 
-/// Offsets and sizes of the tokens `offset` to `offset + size` of a tensor; nothing if another
-/// dimension than the first is dynamic.
-struct TokenSlice {
-  SmallVector<OpFoldResult> offsets;
-  SmallVector<OpFoldResult> sizes;
-};
-FailureOr<TokenSlice> getTokenSlice(OpBuilder &builder, RankedTensorType type, OpFoldResult offset,
-                                    OpFoldResult size) {
-  TokenSlice slice = {{offset}, {size}};
-  for (int64_t dim : type.getShape().drop_front()) {
-    if (ShapedType::isDynamic(dim))
-      return failure();
-    slice.offsets.push_back(builder.getIndexAttr(0));
-    slice.sizes.push_back(builder.getIndexAttr(dim));
-  }
-  return slice;
-}
-
-/// `type` with the number of tokens `size`, where that is known.
-Type withTokens(RankedTensorType type, OpFoldResult size) {
-  SmallVector<int64_t> shape(type.getShape());
-  shape.front() = getConstantIntValue(size).value_or(ShapedType::kDynamic);
-  return type.clone(shape);
+/// Whether all that is cut is a tensor.
+bool canCut(Operation *op) {
+  return !hasBuffers(op) && llvm::all_of(op->getOpOperands(), [](OpOperand &operand) {
+    return !hasTokens(operand) || isa<RankedTensorType>(operand.get().getType());
+  });
 }
 
 template <typename OpTy>
@@ -61,21 +58,26 @@ struct TokenTiling : public TilingInterface::ExternalModel<TokenTiling<OpTy>, Op
   FailureOr<TilingResult> getTiledImplementation(Operation *op, OpBuilder &builder,
                                                  ArrayRef<OpFoldResult> offsets,
                                                  ArrayRef<OpFoldResult> sizes) const {
+    if (!canCut(op))
+      return failure();
     SmallVector<Value> operands;
     SmallVector<Operation *> slices;
-    for (Value operand : op->getOperands()) {
-      auto type = cast<RankedTensorType>(operand.getType());
-      FailureOr<TokenSlice> slice = getTokenSlice(builder, type, offsets[0], sizes[0]);
-      if (failed(slice))
-        return failure();
-      SmallVector<OpFoldResult> strides(type.getRank(), builder.getIndexAttr(1));
-      slices.push_back(tensor::ExtractSliceOp::create(builder, op->getLoc(), operand,
-                                                      slice->offsets, slice->sizes, strides));
+    for (OpOperand &operand : op->getOpOperands()) {
+      if (!hasTokens(operand)) {
+        operands.push_back(operand.get());
+        continue;
+      }
+      TileSlice slice = TileSlice::whole(builder, op->getLoc(), operand.get());
+      slice.restrict(0, offsets[0], sizes[0]);
+      slices.push_back(extractSlice(builder, op->getLoc(), operand.get(), slice));
       operands.push_back(slices.back()->getResult(0));
     }
     SmallVector<Type> types;
-    for (Type type : op->getResultTypes())
-      types.push_back(withTokens(cast<RankedTensorType>(type), sizes[0]));
+    for (Type type : op->getResultTypes()) {
+      SmallVector<int64_t> shape(cast<RankedTensorType>(type).getShape());
+      shape.front() = getConstantIntValue(sizes[0]).value_or(ShapedType::kDynamic);
+      types.push_back(cast<RankedTensorType>(type).clone(shape));
+    }
     Operation *tiled = mlir::clone(builder, op, types, operands);
     return TilingResult{{tiled}, SmallVector<Value>(tiled->getResults()), slices};
   }
@@ -84,12 +86,15 @@ struct TokenTiling : public TilingInterface::ExternalModel<TokenTiling<OpTy>, Op
                                       ArrayRef<OpFoldResult> offsets, ArrayRef<OpFoldResult> sizes,
                                       SmallVector<OpFoldResult> &resultOffsets,
                                       SmallVector<OpFoldResult> &resultSizes) const {
-    auto type = cast<RankedTensorType>(op->getResult(resultNumber).getType());
-    FailureOr<TokenSlice> slice = getTokenSlice(builder, type, offsets[0], sizes[0]);
-    if (failed(slice))
+    auto type = dyn_cast<RankedTensorType>(op->getResult(resultNumber).getType());
+    if (!type || ShapedType::isDynamicShape(type.getShape().drop_front()))
       return failure();
-    resultOffsets = std::move(slice->offsets);
-    resultSizes = std::move(slice->sizes);
+    resultOffsets = {offsets[0]};
+    resultSizes = {sizes[0]};
+    for (int64_t size : type.getShape().drop_front()) {
+      resultOffsets.push_back(builder.getIndexAttr(0));
+      resultSizes.push_back(builder.getIndexAttr(size));
+    }
     return success();
   }
 
@@ -99,7 +104,7 @@ struct TokenTiling : public TilingInterface::ExternalModel<TokenTiling<OpTy>, Op
                                        ArrayRef<OpFoldResult> offsets, ArrayRef<OpFoldResult> sizes,
                                        SmallVectorImpl<OpFoldResult> &domainOffsets,
                                        SmallVectorImpl<OpFoldResult> &domainSizes) const {
-    auto type = cast<RankedTensorType>(op->getResult(resultNumber).getType());
+    auto type = cast<ShapedType>(op->getResult(resultNumber).getType());
     for (int64_t dim = 1; dim < type.getRank(); ++dim)
       if (!isConstantIntValue(offsets[dim], 0) ||
           !isConstantIntValue(sizes[dim], type.getDimSize(dim)))
@@ -125,34 +130,23 @@ struct TokenTiling : public TilingInterface::ExternalModel<TokenTiling<OpTy>, Op
   }
 };
 
-template <typename OpTy>
-struct TokenShapes
-    : public ReifyRankedShapedTypeOpInterface::ExternalModel<TokenShapes<OpTy>, OpTy> {
-  LogicalResult reifyResultShapes(Operation *op, OpBuilder &builder,
-                                  ReifiedRankedShapedTypeDims &shapes) const {
-    OpFoldResult tokens = getNumTokens(builder, op);
-    for (Type type : op->getResultTypes()) {
-      FailureOr<TokenSlice> slice =
-          getTokenSlice(builder, cast<RankedTensorType>(type), builder.getIndexAttr(0), tokens);
-      if (failed(slice))
-        return failure();
-      shapes.push_back(std::move(slice->sizes));
-    }
-    return success();
-  }
-};
-
 template <typename... OpTypes> void attachModels(MLIRContext *context) {
   (OpTypes::template attachInterface<TokenTiling<OpTypes>>(*context), ...);
-  (OpTypes::template attachInterface<TokenShapes<OpTypes>>(*context), ...);
 }
 
 } // namespace
 
+void llm::attachTokenTiling(MLIRContext *context) {
+  attachModels<EmbeddingOp, GeGLUOp, LayerNormOp, LinearOp, LogitsOp, MoEOp, QuantizedMatmulOp,
+               RMSNormOp, RopeOp, SampleOp, SwiGLUOp>(context);
+}
+
 void llm::registerTilingInterfaceModels(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, LLMDialect *) {
-    context->loadDialect<arith::ArithDialect, tensor::TensorDialect>();
-    attachModels<EmbeddingOp, GeGLUOp, LayerNormOp, LinearOp, MoEOp, RMSNormOp, RopeOp, SwiGLUOp>(
-        context);
+    context->loadDialect<affine::AffineDialect, arith::ArithDialect, memref::MemRefDialect,
+                         tensor::TensorDialect>();
+    attachTokenTiling(context);
+    attachAttentionTiling(context);
+    attachResultShapes(context);
   });
 }

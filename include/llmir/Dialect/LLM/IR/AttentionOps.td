@@ -105,10 +105,11 @@ def LLM_PagedAttentionOp : LLM_CacheOp<"paged_attention", [
                    CArg<"uint32_t", "0">:$layer)>
   ];
   let hasVerifier = 1;
+  let hasFolder = 1;
 }
 
-def LLM_AttentionOp : LLM_CacheOp<"attention", [
-    AlwaysSpeculatable, AttrSizedOperandSegments, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+def LLM_AttentionOp : LLM_ComputeOp<"attention", [
+    AttrSizedOperandSegments, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "Attention to keys and values that are tensors";
   let description = [{
     The query is *padded*, [batch, tokens, heads, head size], with keys and values of [batch, keys,

@@ -87,6 +87,8 @@ def LLM_AppendKVOp : LLM_CacheOp<"append_kv", [
     `` custom<OrderedAttributes>(attr-dict) `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
+  let hasFolder = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 def LLM_ReserveKVOp : LLM_CacheOp<"reserve_kv", [
@@ -223,6 +225,7 @@ def LLM_LookupKVOp : LLM_CacheOp<"lookup_kv"> {
     `` custom<OrderedAttributes>(attr-dict) `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
+  let hasFolder = 1;
 }
 
 def LLM_BlockTableOp : LLM_CacheOp<"block_table"> {

@@ -4,6 +4,7 @@
 #ifndef LLMIR_DIALECT_LLM_IR_LLMDIALECT_H
 #define LLMIR_DIALECT_LLM_IR_LLMDIALECT_H
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Dialect.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 

@@ -62,6 +62,8 @@ def LLM_Dialect : Dialect {
   let useDefaultTypePrinterParser = 1;
   let useDefaultAttributePrinterParser = 1;
   let hasOperationAttrVerify = 1;
+  // Canonicalisation makes constants.
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
   let extraClassDeclaration = [{
     /// Unit attribute of the function that is a model's step.
     static constexpr ::llvm::StringLiteral kStepAttrName = "llm.step";

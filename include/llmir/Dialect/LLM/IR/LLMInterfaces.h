@@ -19,10 +19,18 @@ Operation *findLoopBetween(Value value, Operation *op);
 /// Checks that shaped operands and results are all tensors or all buffers. (BUF-1)
 LogicalResult verifyOneForm(Operation *op);
 
-/// The effects of an op that reads or extends a cache, or attends: on caches, on operands that are
-/// buffers, and new buffers for results.
-void addCacheOpEffects(
-    Operation *op, SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects);
+/// Whether `op` is on buffers: what it reads may change between two reads, and what it gives is a
+/// place of its own.
+bool hasBuffers(Operation *op);
+
+/// The effects of an op of a step: on caches, on operands that are buffers, and new buffers for
+/// results.
+void addOpEffects(Operation *op,
+                  SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects);
+
+/// The effects of an exchange with other ranks.
+void addExchangeEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects);
 
 /// An op that is on tensors or on buffers, not on both.
 template <typename ConcreteType> class OneForm : public OpTrait::TraitBase<ConcreteType, OneForm> {

@@ -36,7 +36,7 @@ namespace mlir::llm {
 
 /// The number of features of an activation [tokens, ...]: the product of the dimensions after the
 /// first, or ShapedType::kDynamic.
-int64_t getNumFeatures(RankedTensorType type);
+int64_t getNumFeatures(ShapedType type);
 
 /// The weight that `name` refers to from `op`, or null.
 WeightOp lookupWeight(Operation *op, FlatSymbolRefAttr name);

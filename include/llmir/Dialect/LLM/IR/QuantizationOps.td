@@ -15,7 +15,7 @@ def LLM_OpGroupQuantization : OpDocGroup {
 
 let opDocGroup = LLM_OpGroupQuantization in {
 
-def LLM_QuantizeOp : LLM_StepOp<"quantize", [Pure]> {
+def LLM_QuantizeOp : LLM_ComputeOp<"quantize"> {
   let summary = "Turn numbers into codes and scales";
   let description = [{
     The largest magnitude of a group (for asymmetric types the range) sets its scale; codes are
@@ -37,8 +37,8 @@ def LLM_QuantizeOp : LLM_StepOp<"quantize", [Pure]> {
   let hasFolder = 1;
 }
 
-def LLM_DequantizeOp : LLM_StepOp<"dequantize", [
-    Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+def LLM_DequantizeOp : LLM_ComputeOp<"dequantize", [
+    DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "Turn codes and scales into numbers";
   let description = [{
     The type says what a code stands for. Quantising the result again as the same type gives the
@@ -56,10 +56,14 @@ def LLM_DequantizeOp : LLM_StepOp<"dequantize", [
   let arguments = (ins LLM_QuantizedTensor:$input);
   let results = (outs LLM_QuantizableTensor:$output);
   let assemblyFormat = "$input attr-dict `:` qualified(type($input)) `->` type($output)";
+  let extraClassDeclaration = [{
+    /// A result that is a buffer has the inferred tensor's shape.
+    static bool isCompatibleReturnTypes(::mlir::TypeRange inferred, ::mlir::TypeRange actual);
+  }];
 }
 
-def LLM_QuantizedMatmulOp : LLM_StepOp<"quantized_matmul", [
-    Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+def LLM_QuantizedMatmulOp : LLM_ComputeOp<"quantized_matmul", [
+    DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "Multiply by a quantised matrix that is a value";
   let description = [{
     output = input * weight^T, where the weight is [output features, input features]. The input is a
@@ -88,6 +92,8 @@ def LLM_QuantizedMatmulOp : LLM_StepOp<"quantized_matmul", [
   let extraClassDeclaration = [{
     /// [tokens, input features], of a tensor or a quantised tensor.
     ::llvm::ArrayRef<int64_t> getInputShape();
+    /// A result that is a buffer has the inferred tensor's shape.
+    static bool isCompatibleReturnTypes(::mlir::TypeRange inferred, ::mlir::TypeRange actual);
   }];
 }
 

@@ -16,14 +16,20 @@ def LLM_OpGroupSharding : OpDocGroup {
 }
 
 /// An op that exchanges data with other ranks.
-class LLM_ExchangeOp<string mnemonic, list<Trait> traits = []> : LLM_StepOp<mnemonic,
-    !listconcat(traits, [
-        MemoryEffects<[MemRead<LLM_CollectiveResource>, MemWrite<LLM_CollectiveResource>]>])>;
+class LLM_ExchangeOp<string mnemonic, list<Trait> traits = []> : LLM_TwoFormOp<mnemonic, traits> {
+  let extraClassDefinition = [{
+    void $cppClass::getEffects(::llvm::SmallVectorImpl<
+        ::mlir::SideEffects::EffectInstance<::mlir::MemoryEffects::Effect>> &effects) {
+      ::mlir::llm::addOpEffects(*this, effects);
+      ::mlir::llm::addExchangeEffects(effects);
+    }
+  }];
+}
 
 let opDocGroup = LLM_OpGroupSharding in {
 
 def LLM_ShardedLinearOp : LLM_StepOp<"sharded_linear", [
-    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
+    LLM_OneForm, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "Multiply by a weight matrix that is split over ranks";
   let description = [{
@@ -36,6 +42,8 @@ def LLM_ShardedLinearOp : LLM_StepOp<"sharded_linear", [
     `split(input)`: a rank has neighbouring columns, and the input has the rank's features. The
     partial products are added up over the ranks, so that the result is whole and equal on all; then
     `bias` and `residual` are added once.
+
+    With one shard the op is an `llm.linear`.
 
     ```mlir
     llm.weight @norm : tensor<64xf32>
@@ -66,6 +74,7 @@ def LLM_ShardedLinearOp : LLM_StepOp<"sharded_linear", [
     functional-type(operands, results)
   }];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 def LLM_AllReduceOp : LLM_ExchangeOp<"all_reduce", [AllTypesMatch<["input", "output"]>]> {

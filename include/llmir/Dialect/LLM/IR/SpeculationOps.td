@@ -45,9 +45,10 @@ def LLM_ForkOp : LLM_SequencesOp<"fork"> {
     $cache `,` $parents `,` $children attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
+  let hasFolder = 1;
 }
 
-def LLM_VerifyOp : LLM_StepOp<"verify", [Pure, AttrSizedOperandSegments]> {
+def LLM_VerifyOp : LLM_ComputeOp<"verify", [AttrSizedOperandSegments]> {
   let summary = "Decide which drafted tokens to keep";
   let description = [{
     `draft_tokens` are the tokens of a step, packed one sequence after another: of sequence s the

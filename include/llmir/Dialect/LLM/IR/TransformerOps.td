@@ -128,10 +128,11 @@ def LLM_LinearOp : LLM_WeightUserOp<"linear"> {
                    "::mlir::FlatSymbolRefAttr":$weight)>
   ];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
-def LLM_RopeOp : LLM_StepOp<"rope", [
-    Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>,
+def LLM_RopeOp : LLM_ComputeOp<"rope", [
+    DeclareOpInterfaceMethods<InferTypeOpInterface>,
     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "Rotate queries and keys by their positions";
   let description = [{
@@ -172,7 +173,7 @@ def LLM_RopeOp : LLM_StepOp<"rope", [
   let hasCanonicalizeMethod = 1;
 }
 
-def LLM_SwiGLUOp : LLM_StepOp<"swiglu", [Pure, SameOperandsAndResultType]> {
+def LLM_SwiGLUOp : LLM_ComputeOp<"swiglu", [SameOperandsAndResultType]> {
   let summary = "Gate one tensor by another: silu(gate) * up";
   let description = [{
     silu(x) = x / (1 + exp(-x)).
@@ -189,7 +190,7 @@ def LLM_SwiGLUOp : LLM_StepOp<"swiglu", [Pure, SameOperandsAndResultType]> {
   let assemblyFormat = "$gate `,` $up attr-dict `:` type($output)";
 }
 
-def LLM_GeGLUOp : LLM_StepOp<"geglu", [Pure, SameOperandsAndResultType]> {
+def LLM_GeGLUOp : LLM_ComputeOp<"geglu", [SameOperandsAndResultType]> {
   let summary = "Gate one tensor by another: gelu(gate) * up";
   let description = [{
     `approximation` says how GELU is computed; `tanh` is the default.
@@ -252,6 +253,7 @@ def LLM_MoEOp : LLM_WeightUserOp<"moe", [AllTypesMatch<["input", "output"]>]> {
     (`activations` `(` $activation_type^ `)`)? attr-dict `:` type($input)
   }];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 def LLM_LogitsOp : LLM_WeightUserOp<"logits"> {
@@ -284,10 +286,11 @@ def LLM_LogitsOp : LLM_WeightUserOp<"logits"> {
                    "::mlir::FlatSymbolRefAttr":$weight)>
   ];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
-def LLM_SampleOp : LLM_StepOp<"sample", [
-    Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+def LLM_SampleOp : LLM_ComputeOp<"sample", [
+    DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "Choose a token for each row of scores";
   let description = [{
     Without `uniforms`, the token with the highest score, ties to the lower id. With `uniforms`, a

@@ -8,14 +8,16 @@
 
 namespace mlir::llm {
 
-/// TilingInterface and ReifyRankedShapedTypeOpInterface for the ops that treat tokens
-/// independently: embedding, norms, linear, rope, gates and experts. Tokens are the one dimension
-/// of their iteration domain; a matrix product is tiled further inside its kernel, not here.
+/// TilingInterface over tokens for the ops that treat them independently (embedding, norms, linear,
+/// rope, gates, experts, products with quantised values, and logits and sampling over their rows),
+/// over batch, tokens and KV heads for dense attention, over the batch for padded paged attention.
+/// Features of products are tiled inside their kernels: weights are symbols and have no slices.
+/// ReifyRankedShapedTypeOpInterface for every op with a result whose sizes follow from operands.
 void registerTilingInterfaceModels(DialectRegistry &registry);
 
-/// BufferizableOpInterface for the ops on caches and for attention: they read their tensors, write
-/// none, and give new ones. Caches are not tensors: they are changed in place because an op that
-/// changes one consumes it, and bufferisation has nothing to decide.
+/// BufferizableOpInterface for all ops that take or give tensors: they read theirs, write none, and
+/// give new ones. Caches are not tensors: they are changed in place because an op that changes one
+/// consumes it, and bufferisation has nothing to decide.
 void registerBufferizableOpInterfaceModels(DialectRegistry &registry);
 
 } // namespace mlir::llm

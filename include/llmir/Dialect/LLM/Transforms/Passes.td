@@ -372,10 +372,11 @@ def ReportCostsPass : Pass<"llm-report-costs"> {
     C tokens of all contexts, and P pairs of a token and one of its context (CostOpInterface). The
     pass changes nothing.
 
+    Remarks:
     ```mlir
     llm.weight @w : tensor<32x64xf32>
     func.func @f(%x: tensor<?x64xf32>) -> tensor<?x32xf32> {
-      // reads 8192 + 256 T bytes, writes 128 T bytes, computes 4096 T flops
+      // remark: reads 8192 + 256 T bytes, writes 128 T bytes, computes 4096 T flops
       %y = llm.linear %x, @w : (tensor<?x64xf32>) -> tensor<?x32xf32>
       return %y : tensor<?x32xf32>
     }

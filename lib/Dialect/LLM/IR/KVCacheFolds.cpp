@@ -48,8 +48,10 @@ LogicalResult AppendKVOp::canonicalize(AppendKVOp op, PatternRewriter &rewriter)
   return success();
 }
 
+/// A store of no tokens is the cache as it was.
 OpFoldResult StoreKVOp::fold(FoldAdaptor adaptor) {
-  if (isEmpty(getSlots()) || isEmpty(getKeys()))
+  ArrayRef<int64_t> keys = cast<ShapedType>(getKeys().getType()).getShape();
+  if (isEmpty(getSlots()) || llvm::is_contained(keys.drop_back(2), 0))
     return getCache();
   return foldLayerIndex(*this, adaptor.getLayerIndex()) ? OpFoldResult(getNewCache())
                                                         : OpFoldResult();
@@ -73,12 +75,4 @@ LogicalResult FreeSequencesOp::canonicalize(FreeSequencesOp op, PatternRewriter 
   rewriter.replaceOp(op, fork.getCache());
   rewriter.eraseOp(fork);
   return success();
-}
-
-/// A store of no tokens is the cache as it was.
-OpFoldResult StoreKVOp::fold(FoldAdaptor) {
-  ArrayRef<int64_t> shape = cast<ShapedType>(getKeys().getType()).getShape();
-  if (llvm::is_contained(shape.drop_back(2), 0))
-    return getCache();
-  return {};
 }

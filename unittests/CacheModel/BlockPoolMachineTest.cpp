@@ -126,7 +126,7 @@ TEST_P(BlockPoolMachine, FollowsTheModel) {
   int numBlocks = GetParam();
   checkMachine<PoolMachine, PoolSubject>(
       PoolMachine(numBlocks), [=] { return std::make_unique<PoolSubject>(numBlocks); },
-      machineOperations(50'000));
+      machineOperations(50'000, 3 * 50'000));
 }
 
 INSTANTIATE_TEST_SUITE_P(Blocks, BlockPoolMachine, testing::Values(1, 3, 17));

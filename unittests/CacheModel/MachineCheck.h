@@ -17,16 +17,28 @@
 #include <ostream>
 #include <sstream>
 #include <string>
+#include <vector>
 
 namespace llmir::model {
 
 /// A number below `bound`, which is positive, from the source of randomness of a run.
 using Chooser = std::function<int(int bound)>;
 
-/// How long to run: `usual` operations, or as many as the environment says (the target fuzz-long).
-inline int64_t machineOperations(int64_t usual = 100'000) {
+/// How long to run one case of a machine: `usual` operations. The environment may give another
+/// number for all cases of a machine together (the target fuzz-long does), which is divided over
+/// them like the usual ones, of which there are `ofAll`.
+inline int64_t machineOperations(int64_t usual, int64_t ofAll) {
   const char *text = std::getenv("LLMIR_MACHINE_OPERATIONS");
-  return text ? std::atoll(text) : usual;
+  return text ? int64_t(double(std::atoll(text)) * double(usual) / double(ofAll)) : usual;
+}
+
+/// The same for one of `cases`, which have a number of `operations` each.
+template <typename Case>
+int64_t machineOperations(const Case &test, const std::vector<Case> &cases) {
+  int64_t ofAll = 0;
+  for (const Case &other : cases)
+    ofAll += other.operations;
+  return machineOperations(test.operations, ofAll);
 }
 
 /// One operation, as rapidcheck wants it. Subjects have step(operation) and compare(), which give

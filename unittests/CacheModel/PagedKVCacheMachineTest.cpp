@@ -70,7 +70,7 @@ TEST_P(PagedKVCacheMachine, FollowsTheModel) {
   checkMachine<CacheModel, CacheReplay>(
       CacheModel(test.sizes),
       [&] { return std::make_unique<CacheReplay>(test.sizes, test.storage); },
-      machineOperations(test.operations));
+      machineOperations(test, cases()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Storage, PagedKVCacheMachine, testing::ValuesIn(cases()),

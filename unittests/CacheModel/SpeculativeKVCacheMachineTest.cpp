@@ -5,6 +5,7 @@
 #include "SpeculationReplay.h"
 
 #include <ostream>
+#include <vector>
 
 using namespace llmir;
 using namespace llmir::model;
@@ -37,6 +38,25 @@ CacheStorage storageOf(const Case &test) {
   return storage;
 }
 
+std::vector<Case> cases() {
+  using enum CacheArrangement;
+  return {
+      {"F32",
+       {12, 4, 4, 30, 0},
+       ElementType::F32,
+       ScaleGranularity::None,
+       ChannelMajorKeys,
+       60'000},
+      {"I8", {9, 3, 2, 14, 0}, ElementType::I8, ScaleGranularity::Token, TokenMajorKeys, 20'000},
+      {"I4Groups",
+       {10, 3, 4, 30, 0},
+       ElementType::I4,
+       ScaleGranularity::Group,
+       ChannelMajorKeys,
+       20'000},
+      {"BF16Pairs", {10, 3, 4, 30, 0}, ElementType::BF16, ScaleGranularity::None, Pairs, 20'000}};
+}
+
 class SpeculativeKVCacheMachine : public testing::TestWithParam<Case> {};
 
 } // namespace
@@ -46,32 +66,8 @@ TEST_P(SpeculativeKVCacheMachine, FollowsTheModel) {
   SpeculationModel start(test.sizes, maxDraftTokens);
   checkMachine<SpeculationModel, SpeculationReplay>(
       start, [&] { return std::make_unique<SpeculationReplay>(start, storageOf(test)); },
-      machineOperations(test.operations));
+      machineOperations(test, cases()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Storage, SpeculativeKVCacheMachine,
-                         testing::Values(Case{"F32",
-                                              {12, 4, 4, 30, 0},
-                                              ElementType::F32,
-                                              ScaleGranularity::None,
-                                              CacheArrangement::ChannelMajorKeys,
-                                              60'000},
-                                         Case{"I8",
-                                              {9, 3, 2, 14, 0},
-                                              ElementType::I8,
-                                              ScaleGranularity::Token,
-                                              CacheArrangement::TokenMajorKeys,
-                                              20'000},
-                                         Case{"I4Groups",
-                                              {10, 3, 4, 30, 0},
-                                              ElementType::I4,
-                                              ScaleGranularity::Group,
-                                              CacheArrangement::ChannelMajorKeys,
-                                              20'000},
-                                         Case{"BF16Pairs",
-                                              {10, 3, 4, 30, 0},
-                                              ElementType::BF16,
-                                              ScaleGranularity::None,
-                                              CacheArrangement::Pairs,
-                                              20'000}),
+INSTANTIATE_TEST_SUITE_P(Storage, SpeculativeKVCacheMachine, testing::ValuesIn(cases()),
                          [](const testing::TestParamInfo<Case> &info) { return info.param.name; });

@@ -1,10 +1,13 @@
 // SCENARIOS, Checkpoints: a save, an incremental save, a replacement and a clean-up, each stopped
 // at every one of its operations, with torn writes, with unflushed data lost, reordered or kept,
 // with a full disk and with failing calls: the next start finds the old set of checkpoints or the
-// new one, each as it was saved, and can go on from there.
+// new one, each as it was saved, and can go on from there. One of the stories has a prefix tree and
+// compressed pages.
 
 #include "CheckpointFixture.h"
 #include "FaultyFileSystem.h"
+
+#include "llmir/Cache/PrefixTreeCheckpoint.h"
 
 #include <functional>
 #include <set>
@@ -13,8 +16,29 @@ using namespace llmir;
 
 namespace {
 
+/// All that a user can see of a cache and of its tree, but for the numbers of uses.
+struct Picture {
+  struct Block {
+    std::vector<int32_t> tokens;
+    std::vector<uint8_t> bytes;
+    friend bool operator==(const Block &, const Block &) = default;
+  };
+  CachePicture cache;
+  std::map<std::array<uint8_t, 32>, Block> tree; ///< By the key of the block.
+  friend bool operator==(const Picture &, const Picture &) = default;
+};
+
+Picture pictureOf(const PagedKVCache &cache, PrefixTree &tree) {
+  Picture picture{pictureOf(cache), {}};
+  for (const TreeRecord &record : PrefixTreeCheckpoint(tree).exportRecords()) {
+    std::span<const uint8_t> bytes = *cache.blockBytes(record.block);
+    picture.tree[record.key] = {record.tokens, {bytes.begin(), bytes.end()}};
+  }
+  return picture;
+}
+
 /// Checkpoints by name, and what is in them.
-using CheckpointSet = std::map<std::string, CachePicture>;
+using CheckpointSet = std::map<std::string, Picture>;
 
 class Story {
 public:
@@ -22,20 +46,27 @@ public:
   using Change = std::function<Status(CheckpointManager &)>;
 
   PagedKVCache cache = SmallCache::make();
+  PrefixTree tree{cache};
+  CheckpointOptions options;
   FaultyFileSystem files; ///< The folder before the change.
   CheckpointSet before, after;
   Change change;
 
+  CheckpointManager managerOf(FaultyFileSystem &disk) const {
+    return CheckpointManager("f", options, disk);
+  }
   void save(const std::string &name) {
-    CheckpointManager manager("f", {}, files);
-    ASSERT_OK(manager.createCheckpoint(cache, name));
-    before[name] = pictureOf(cache);
+    CheckpointManager manager = managerOf(files);
+    PrefixTreeCheckpoint records(tree);
+    ASSERT_OK(manager.createCheckpoint(cache, name, &records));
+    before[name] = pictureOf(cache, tree);
   }
   void willSave(const std::string &name) {
     after = before;
-    after[name] = pictureOf(cache);
+    after[name] = pictureOf(cache, tree);
     change = [this, name](CheckpointManager &manager) {
-      return manager.createCheckpoint(cache, name);
+      PrefixTreeCheckpoint records(tree);
+      return manager.createCheckpoint(cache, name, &records);
     };
   }
   void willCleanUp(int64_t keep, const std::set<std::string> &kept) {
@@ -48,7 +79,7 @@ public:
   /// Operations of the change when nothing goes wrong.
   int64_t numOperations(std::map<int64_t, size_t> &appends) const {
     FaultyFileSystem disk = files.copy();
-    CheckpointManager manager("f", {}, disk);
+    CheckpointManager manager = managerOf(disk);
     EXPECT_OK(change(manager));
     appends = disk.appends();
     return disk.operations();
@@ -90,6 +121,36 @@ void cleanUp(Story &story) {
   story.willCleanUp(2, {"c3", "c4"});
 }
 
+/// A prompt that was remembered, one that shares its first block, and pages of zstd.
+void treeAndCompression(Story &story) {
+  story.options.compressionLevel = 3;
+  // Each head of each token has one number, so that pages shrink.
+  auto append = [&](int32_t sequence, int64_t tokens) {
+    std::vector<float> data(
+        size_t(tokens * SmallCache::layers * SmallCache::heads * SmallCache::headDim));
+    for (size_t i = 0; i < data.size(); ++i)
+      data[i] = float(sequence * 1000 + int32_t(i) / int32_t(SmallCache::headDim));
+    ASSERT_OK(story.cache.appendKV(data.data(), data.data(), 1, tokens, &sequence, nullptr));
+  };
+  std::vector<int32_t> first = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+  append(1, 9);
+  ASSERT_OK(story.tree.insert(first, *story.cache.blocks(SequenceId{1})).status());
+  ASSERT_OK(story.cache.freeSequence(SequenceId{1})); // The tree's alone from now on.
+  story.save("first");
+  std::vector<int32_t> prompt = {1, 2, 3, 4, 15, 16, 17, 18};
+  PrefixMatch match = story.tree.match(prompt);
+  ASSERT_EQ(match.length, 4);
+  ASSERT_OK(story.cache.attach(SequenceId{2}, match.blocks, match.length));
+  append(2, 4);
+  ASSERT_OK(story.tree.insert(prompt, *story.cache.blocks(SequenceId{2})).status());
+  story.willSave("second");
+  FaultyFileSystem disk = story.files.copy();
+  CheckpointManager manager = story.managerOf(disk);
+  ASSERT_OK(story.change(manager));
+  ASSERT_EQ(manager.lastSave().pagesWritten, 1);
+  ASSERT_LT(int64_t(manager.lastSave().bytesWritten), story.cache.layout().block_stride * 15 / 16);
+}
+
 /// The checkpoints that a start on `disk` finds; every one must load.
 CheckpointSet readSet(FaultyFileSystem &disk) {
   CheckpointManager manager("f", {}, disk);
@@ -100,16 +161,21 @@ CheckpointSet readSet(FaultyFileSystem &disk) {
     return found;
   for (const CheckpointInfo &info : *infos) {
     PagedKVCache cache = SmallCache::make();
-    EXPECT_OK(manager.loadCheckpoint(cache, info.name));
-    found[info.name] = pictureOf(cache);
-    EXPECT_OK(cache.checkInvariants());
+    PrefixTree tree(cache);
+    PrefixTreeCheckpoint records(tree);
+    EXPECT_OK(manager.loadCheckpoint(cache, info.name, &records));
+    found[info.name] = pictureOf(cache, tree);
+    std::vector<BlockId> held;
+    tree.appendHeldBlocks(held);
+    EXPECT_OK(cache.checkInvariants(held));
+    EXPECT_OK(tree.checkInvariants());
   }
   return found;
 }
 
 /// That the change can be made now, whatever happened before, and leaves nothing superfluous.
 void expectUsable(const Story &story, FaultyFileSystem &disk) {
-  CheckpointManager manager("f", {}, disk);
+  CheckpointManager manager = story.managerOf(disk);
   EXPECT_OK(story.change(manager));
   EXPECT_EQ(readSet(disk), story.after);
   EXPECT_OK(manager.cleanupCheckpoints(100));
@@ -172,7 +238,7 @@ TEST_P(CheckpointCrashTest, Scenario_Checkpoints_KilledAtEveryWriteBoundary) {
                    " bytes of it");
       FaultyFileSystem disk = story.files.copy();
       disk.stopAt(operation, kept);
-      CheckpointManager manager("f", {}, disk);
+      CheckpointManager manager = story.managerOf(disk);
       bool isDurable = story.change(manager).isOk();
       for (FaultyFileSystem &after : restarts(disk, 8)) {
         bool isNew = false;
@@ -195,7 +261,7 @@ TEST_P(CheckpointCrashTest, TheNextProcessIsStoppedToo) {
       SCOPED_TRACE("operations " + std::to_string(first) + " and " + std::to_string(second));
       FaultyFileSystem disk = story.files.copy();
       disk.stopAt(first, 0);
-      CheckpointManager manager("f", {}, disk);
+      CheckpointManager manager = story.managerOf(disk);
       (void)story.change(manager);
       disk.resume();
       disk.stopAt(second, 0);
@@ -216,7 +282,7 @@ TEST_P(CheckpointCrashTest, AFailingCallLeavesOldOrNew) {
     SCOPED_TRACE("operation " + std::to_string(operation));
     FaultyFileSystem disk = story.files.copy();
     disk.failAt(operation);
-    CheckpointManager manager("f", {}, disk);
+    CheckpointManager manager = story.managerOf(disk);
     bool isDone = story.change(manager).isOk();
     // The process goes on, or everything stops.
     for (FaultyFileSystem &after : restarts(disk, 4)) {
@@ -235,7 +301,7 @@ TEST_P(CheckpointCrashTest, AFullDiskLeavesTheOldSet) {
     SCOPED_TRACE(std::to_string(room) + " bytes left");
     FaultyFileSystem disk = story.files.copy();
     disk.setCapacity(used + room);
-    CheckpointManager manager("f", {}, disk);
+    CheckpointManager manager = story.managerOf(disk);
     Status status = story.change(manager);
     hasWorked = status.isOk();
     hasFailed |= !hasWorked;
@@ -253,12 +319,14 @@ TEST_P(CheckpointCrashTest, AFullDiskLeavesTheOldSet) {
 }
 
 std::string storyName(const testing::TestParamInfo<void (*)(Story &)> &info) {
-  const char *names[] = {"FirstSave", "IncrementalSave", "Replacement", "CleanUp"};
+  const char *names[] = {"FirstSave", "IncrementalSave", "Replacement", "CleanUp",
+                         "TreeAndCompression"};
   return names[info.index];
 }
 
 INSTANTIATE_TEST_SUITE_P(Stories, CheckpointCrashTest,
-                         testing::Values(firstSave, incrementalSave, replacement, cleanUp),
+                         testing::Values(firstSave, incrementalSave, replacement, cleanUp,
+                                         treeAndCompression),
                          storyName);
 
 } // namespace

@@ -1,5 +1,6 @@
 // ConversationLengths: how long sequences of a trace of conversations are, prompt and answer
-// together, in place of the trace: every hundredth of its 12,031 requests in order of length.
+// together, in place of the trace: its 12,031 requests in order of length, of which each is the
+// middle one of about 120 neighbours, a hundred in all.
 
 #ifndef LLMIR_UNITTESTS_CACHE_CONVERSATIONLENGTHS_H
 #define LLMIR_UNITTESTS_CACHE_CONVERSATIONLENGTHS_H

@@ -1,7 +1,9 @@
 // Registers code generation for CPUs with llmir-translate.
 
 #include "llmir/Target/CPU/Translations.h"
+#include "llmir/Dialect/LLM/IR/LLMDialect.h"
 #include "llmir/Target/CPU/CodeGeneration.h"
+#include "mlir/InitAllDialects.h"
 #include "mlir/Tools/mlir-translate/Translation.h"
 #include "llvm/Support/CommandLine.h"
 
@@ -48,7 +50,12 @@ void mlir::llm::registerCPUTranslations() {
         [kind](ModuleOp module, raw_ostream &output) {
           return translate(module, output, kind, options);
         },
-        registerCodeGenerationDialects);
+        [](DialectRegistry &registry) {
+          // A module that is not lowered is told so, and not that its dialects are unknown.
+          registerAllDialects(registry);
+          registry.insert<LLMDialect>();
+          registerCodeGenerationDialects(registry);
+        });
   };
   add("llmir-to-object", "Generate an object file for a CPU", CodeKind::Object);
   add("llmir-to-assembly", "Generate assembly for a CPU", CodeKind::Assembly);

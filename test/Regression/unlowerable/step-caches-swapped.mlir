@@ -1,0 +1,14 @@
+// RUN: %check_pipelines %s
+// Caches in another order than they came: each would hold the other's tokens.
+!kv = !llm.paged_kv_cache<f16, 1, 2, 32, 16, 128>
+llm.weight @embd : tensor<96x64xf32>
+llm.weight @w : tensor<64x64xf32>
+// error(gpu,ptx,hsaco)@+1: 'func.func' op expected functions that manage a cache themselves for a GPU, but got a step
+func.func @step(%context: !llm.step_context, %tokens: tensor<?xi32>, %positions: tensor<?xi32>,
+    %cu: tensor<?xi32>, %lens: tensor<?xi32>, %kv: !kv, %slots: tensor<?xi32>,
+    %table: tensor<?x?xi32>, %kv2: !kv, %slots2: tensor<?xi32>, %table2: tensor<?x?xi32>, %rows: tensor<?xi32>) -> (tensor<?x96xf32>, !kv, !kv) attributes {llm.step} {
+  %x = llm.embedding %tokens, @embd : tensor<?xi32> -> tensor<?x64xf32>
+  %logits = llm.logits %x, %rows, @embd : (tensor<?x64xf32>, tensor<?xi32>) -> tensor<?x96xf32>
+  // error@+1: 'func.return' op expected result 1 of a step to be cache 0 as its last op left it, but got
+  return %logits, %kv2, %kv : tensor<?x96xf32>, !kv, !kv
+}

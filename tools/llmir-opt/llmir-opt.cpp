@@ -37,6 +37,7 @@ static constexpr llvm::StringLiteral kOverview = R"(passes over `llm` IR
   llmir-opt model.mlir --llm-check-cache-uses         and that no KV cache is used after it ended
   llmir-opt model.mlir --llm-optimization-pipeline    optimise it, as llmir-compile does
   llmir-opt model.mlir --llm-cpu-pipeline             lower it to the LLVM dialect
+  llmir-opt cache.mlir --llm-gpu-pipeline             lower functions over caches to GPU kernels
   llmir-opt a.mlir --split-input-file --verify-diagnostics --allow-unregistered-dialect
 
 Passes of this project begin with `llm-` or `convert-llm-`, and are described in docs/LLMPasses.md of

@@ -64,8 +64,7 @@ AttentionEmitter::AttentionEmitter(GPUKernelBuilder &builder, const AttentionDev
   thread = b.threadId();
 }
 
-//===--- The block's rows
-//----------------------------------------------------------------------===//
+//===--- The block's rows --------------------------------------------------------------------===//
 
 /// The block's x counts the tiles of all sequences, one sequence after another.
 void AttentionEmitter::findTile() {
@@ -147,8 +146,7 @@ void AttentionEmitter::forTile(llvm::function_ref<void()> body) {
   });
 }
 
-//===--- One split
-//-----------------------------------------------------------------------------===//
+//===--- One split ---------------------------------------------------------------------------===//
 
 SoftmaxState AttentionEmitter::emptyState() {
   return SoftmaxState::empty(b, geometry.rows(), geometry.channelsPerThread);
@@ -182,8 +180,7 @@ SoftmaxState AttentionEmitter::emitSplit(Value begin, Value end) {
   return state;
 }
 
-//===--- Which keys a row sees, and their scores
-//----------------------------------------------------------------------===//
+//===--- Which keys a row sees, and their scores ---------------------------------------------===//
 
 /// Whether a row with `visible` keys up to its own has `position` among the window's last ones.
 Value AttentionEmitter::isInWindow(Value visible, Value position) {
@@ -346,8 +343,7 @@ Value addSink(GPUKernelBuilder &b, Value sink, Value &maximum, Value &total) {
   return rescale;
 }
 
-//===--- Results
-//-------------------------------------------------------------------------------===//
+//===--- Results -----------------------------------------------------------------------------===//
 
 Value AttentionEmitter::channel(size_t part) {
   if (geometry.phases > 1)

@@ -64,8 +64,7 @@ static void storeResult(GPUKernelBuilder &b, const AttentionDeviceKernel &kernel
   b.store(b.truncate(result, kernel.element), output, element);
 }
 
-//===--- The kernels
-//---------------------------------------------------------------------------===//
+//===--- The kernels -------------------------------------------------------------------------===//
 
 /// All splits of a tile of tokens. Arguments: the operands, output.
 static gpu::GPUFuncOp getPrefillKernel(GPUKernelLibrary &library,
@@ -186,8 +185,7 @@ static gpu::GPUFuncOp getMergeKernel(GPUKernelLibrary &library,
       });
 }
 
-//===--- The launch
-//----------------------------------------------------------------------------===//
+//===--- The launch --------------------------------------------------------------------------===//
 
 namespace {
 /// The arguments of a launch function, those that kernels read on the device.

@@ -22,13 +22,15 @@ SmallVector<Type> AttentionOperands::types(const GPUKernelLibrary &library,
       types.push_back(floats);
   if (kernel.treeMask)
     types.push_back(library.vectorType(IntegerType::get(context, 64)));
+  if (kernel.positions)
+    types.push_back(ints);
   return types;
 }
 
 size_t AttentionOperands::count(const AttentionDeviceKernel &kernel) {
   return 8 + (kernel.softCap > 0) + CacheSide::keys(kernel.layout).hasConstantScale() +
          CacheSide::values(kernel.layout).hasConstantScale() + kernel.alibiSlopes +
-         kernel.sinkLogits + kernel.treeMask;
+         kernel.sinkLogits + kernel.treeMask + kernel.positions;
 }
 
 AttentionOperands AttentionOperands::from(const AttentionDeviceKernel &kernel, ValueRange a) {
@@ -47,6 +49,7 @@ AttentionOperands AttentionOperands::from(const AttentionDeviceKernel &kernel, V
   take(kernel.alibiSlopes, in.slopes);
   take(kernel.sinkLogits, in.sinks);
   take(kernel.treeMask, in.tree);
+  take(kernel.positions, in.positions);
   return in;
 }
 
@@ -94,7 +97,8 @@ void AttentionEmitter::makeRows() {
   firstToken = b.add(first, b.mul(chunk, b.index(geometry.tileTokens)));
   lastToken = b.sub(last, b.index(1));
   context = b.toIndex(b.load(in.contextLengths, sequence));
-  stepBegin = b.sub(context, b.sub(last, first));
+  stepSize = b.sub(last, first);
+  stepBegin = b.sub(context, stepSize);
   Value y = b.blockId(gpu::Dimension::y);
   kvHead = b.div(y, b.index(geometry.groupParts));
   part = b.rem(y, b.index(geometry.groupParts));
@@ -113,13 +117,18 @@ void AttentionEmitter::makeRows() {
       row.token = b.minimum(at, lastToken);
       row.head = b.add(groupHead, b.minimum(inGroup, lastOfGroup));
       row.visible = b.sub(b.add(context, row.token), lastToken);
+      row.position = in.positions ? b.toIndex(b.load(in.positions, row.token))
+                                  : b.sub(row.visible, b.index(1));
       if (in.slopes)
         row.slope = b.mul(b.load(in.slopes, row.head), b.f32(llvm::numbers::log2e));
       if (in.tree)
         row.tree = b.load(in.tree, row.token);
       rows.push_back(row);
     }
-  firstVisible = rows.front().visible;
+  firstPosition = rows.front().position;
+  if (in.positions) // Of a tree's tokens a later one may stand before an earlier one.
+    for (const Row &row : rows)
+      firstPosition = b.minimum(firstPosition, row.position);
   lastVisible = rows.back().visible;
 }
 
@@ -161,13 +170,9 @@ SoftmaxState AttentionEmitter::emitSplit(Value begin, Value end) {
                  emitPartition(state, start, end);
                  return state.flatten();
                }
-               // All threads agree: the partition's last key against the window's first.
+               // All threads agree.
                Value last = b.add(start, b.index(AttentionGeometry::kThreads - 1));
-               Value isSeen = isInWindow(firstVisible, last);
-               if (layout.num_sinks > 0)
-                 isSeen =
-                     arith::OrIOp::create(b, isSeen, b.isLess(start, b.index(layout.num_sinks)));
-               return b.ifThenElse(isSeen, carried, [&] {
+               return b.ifThenElse(mayBeSeen(start, last), carried, [&] {
                  emitPartition(state, start, end);
                  return state.flatten();
                });
@@ -182,24 +187,44 @@ SoftmaxState AttentionEmitter::emitSplit(Value begin, Value end) {
 
 //===--- Which keys a row sees, and their scores ---------------------------------------------===//
 
-/// Whether a row with `visible` keys up to its own has `position` among the window's last ones.
-Value AttentionEmitter::isInWindow(Value visible, Value position) {
-  return b.isLess(visible, b.add(position, b.index(layout.window + 1)));
+/// Whether a row at `position` has a key among the window's last ones.
+Value AttentionEmitter::isInWindow(Value position, Value keyPosition) {
+  return b.isLess(position, b.add(keyPosition, b.index(layout.window)));
 }
 
-Value AttentionEmitter::emitSees(const Row &row, Value position, Value end) {
+/// Whether the window of some row, or the first positions, may hold a key of [first, last].
+Value AttentionEmitter::mayBeSeen(Value first, Value last) {
+  Value isSeen = isInWindow(firstPosition, last);
+  if (layout.num_sinks > 0)
+    isSeen = arith::OrIOp::create(b, isSeen, b.isLess(first, b.index(layout.num_sinks)));
+  if (in.positions) // This step's tokens stand anywhere.
+    isSeen = arith::OrIOp::create(b, isSeen, b.compare(arith::CmpIPredicate::sge, last, stepBegin));
+  return isSeen;
+}
+
+/// The position of the key at a place in the cache: another one only for this step's tokens.
+Value AttentionEmitter::emitKeyPosition(Value place) {
+  if (!in.positions)
+    return place;
+  Value inStep = b.sub(place, stepBegin);
+  Value token = b.minimum(b.maximum(inStep, b.index(0)), b.sub(stepSize, b.index(1)));
+  token = b.add(b.sub(b.add(lastToken, b.index(1)), stepSize), token);
+  return b.select(b.isLess(inStep, b.index(0)), place, b.toIndex(b.load(in.positions, token)));
+}
+
+Value AttentionEmitter::emitSees(const Row &row, Value place, Value keyPosition, Value end) {
   auto both = [&](Value x, Value y) -> Value { return arith::AndIOp::create(b, x, y); };
   auto either = [&](Value x, Value y) -> Value { return arith::OrIOp::create(b, x, y); };
-  Value sees = b.isLess(position, b.minimum(row.visible, end));
+  Value sees = b.isLess(place, b.minimum(row.visible, end));
   if (layout.window > 0) {
-    Value near = isInWindow(row.visible, position);
+    Value near = isInWindow(row.position, keyPosition);
     if (layout.num_sinks > 0)
-      near = either(near, b.isLess(position, b.index(layout.num_sinks)));
+      near = either(near, b.isLess(keyPosition, b.index(layout.num_sinks)));
     sees = both(sees, near);
   }
   if (row.tree) {
     // A bit for each of the step's tokens, of which there are at most 64.
-    Value inStep = b.sub(position, stepBegin);
+    Value inStep = b.sub(place, stepBegin);
     Value bit = b.minimum(b.maximum(inStep, b.index(0)), b.index(63));
     bit = arith::IndexCastOp::create(b, b.getI64Type(), bit);
     Value isSet =
@@ -210,12 +235,12 @@ Value AttentionEmitter::emitSees(const Row &row, Value position, Value end) {
 }
 
 /// The score of a dot product, in units of log2.
-Value AttentionEmitter::modifyScore(const Row &row, Value product, Value position) {
+Value AttentionEmitter::modifyScore(const Row &row, Value product, Value keyPosition) {
   Value score = b.mul(product, in.scale);
   if (in.cap)
     score = b.mul(b.tanh(score), in.cap);
   if (row.slope) {
-    Value distance = b.sub(b.add(position, b.index(1)), row.visible);
+    Value distance = b.sub(keyPosition, row.position);
     distance = arith::SIToFPOp::create(b, b.getF32Type(), b.toI32(distance));
     score = b.fma(row.slope, distance, score);
   }
@@ -224,16 +249,12 @@ Value AttentionEmitter::modifyScore(const Row &row, Value product, Value positio
 
 /// Adds the keys from `start`, one a thread, to the state. Totals are the thread's own.
 void AttentionEmitter::emitPartition(SoftmaxState &state, Value start, Value end) {
-  Value position = b.add(start, thread);
+  Value place = b.add(start, thread), keyPosition = emitKeyPosition(place);
   // Threads past the end read the last key and give it no weight. Those before the window, whose
   // block may be another sequence's by now, read the key of the tile's last token.
-  Value readable = b.minimum(position, b.sub(end, b.index(1)));
-  if (layout.window > 0) {
-    Value isThere = isInWindow(firstVisible, position);
-    if (layout.num_sinks > 0)
-      isThere = arith::OrIOp::create(b, isThere, b.isLess(position, b.index(layout.num_sinks)));
-    readable = b.select(isThere, readable, b.sub(lastVisible, b.index(1)));
-  }
+  Value readable = b.minimum(place, b.sub(end, b.index(1)));
+  if (layout.window > 0)
+    readable = b.select(mayBeSeen(place, place), readable, b.sub(lastVisible, b.index(1)));
   Value entry = b.div(readable, b.index(layout.block_size));
   Value inBlock = b.rem(readable, b.index(layout.block_size));
   entry = b.add(b.mul(sequence, in.tableStride), entry);
@@ -246,8 +267,8 @@ void AttentionEmitter::emitPartition(SoftmaxState &state, Value start, Value end
   SmallVector<Value> scores = emitScores(cache->keys.at(block, inBlock));
   SmallVector<Value> sees;
   for (auto [score, row] : llvm::zip_equal(scores, rows)) {
-    sees.push_back(emitSees(row, position, end));
-    score = b.select(sees.back(), modifyScore(row, score, position), b.f32(kNoScore));
+    sees.push_back(emitSees(row, place, keyPosition, end));
+    score = b.select(sees.back(), modifyScore(row, score, keyPosition), b.f32(kNoScore));
   }
   SmallVector<Value> maxima =
       b.reduceBlock(scores, reductions, [&](Value x, Value y) { return b.maximum(x, y); });

@@ -26,7 +26,7 @@ struct AttentionOperands {
   Value query, pool, table, tableStride, contextLengths, cuLengths, layer, scale;
   Value cap;
   ConstantScales scales;
-  Value slopes, sinks, tree;
+  Value slopes, sinks, tree, positions;
 
   /// Their types, in the order of the members; how many there are; and the members from a kernel's
   /// first arguments.
@@ -65,17 +65,20 @@ public:
 private:
   struct Row {
     Value token, head, exists;
-    Value visible; ///< Its position + 1: keys after that are not there for it.
-    Value slope;   ///< Of ALiBi, in units of log2.
-    Value tree;    ///< Its bits, i64.
+    Value visible; ///< Its place in the cache + 1: keys after that are not there for it.
+    Value position;
+    Value slope; ///< Of ALiBi, in units of log2.
+    Value tree;  ///< Its bits, i64.
   };
   void findTile();
   void makeRows();
   void loadQueries();
   SmallVector<Value> emitScores(const DeviceCacheSide::Token &key);
-  Value modifyScore(const Row &row, Value score, Value position);
-  Value emitSees(const Row &row, Value position, Value end);
-  Value isInWindow(Value visible, Value position);
+  Value emitKeyPosition(Value place);
+  Value modifyScore(const Row &row, Value score, Value keyPosition);
+  Value emitSees(const Row &row, Value place, Value keyPosition, Value end);
+  Value isInWindow(Value position, Value keyPosition);
+  Value mayBeSeen(Value first, Value last);
   void emitPartition(SoftmaxState &state, Value start, Value end);
   void emitValues(SoftmaxState &state, Value count);
   void combinePhases(SoftmaxState &state);
@@ -89,8 +92,9 @@ private:
   const AttentionGeometry &geometry;
   const AttentionOperands &in;
   SmallVector<Row> rows;
-  Value hasTile, sequence, chunk, firstToken, lastToken, context, firstVisible, lastVisible;
-  Value stepBegin; ///< Keys that were there before this step's tokens.
+  Value hasTile, sequence, chunk, firstToken, lastToken, context, lastVisible;
+  Value firstPosition;       ///< The smallest of the rows.
+  Value stepBegin, stepSize; ///< Keys that were there before this step's tokens; these tokens.
   Value kvHead, part, thread;
   /// Workgroup memory; the addresses of scales only where values have stored ones.
   Value queries, weights, valueAddresses, valueScales, reductions;

@@ -22,7 +22,8 @@ static std::string nameOf(const AttentionDeviceKernel &kernel) {
                      elementName(kernel.element);
   for (auto [isThere, feature] :
        {std::pair(kernel.softCap > 0, "_cap"), std::pair(kernel.alibiSlopes, "_alibi"),
-        std::pair(kernel.sinkLogits, "_sinks"), std::pair(kernel.treeMask, "_tree")})
+        std::pair(kernel.sinkLogits, "_sinks"), std::pair(kernel.treeMask, "_tree"),
+        std::pair(kernel.positions, "_positions")})
     if (isThere)
       name += feature;
   return name;
@@ -259,9 +260,7 @@ static void emitLaunch(GPUKernelLibrary &library, KernelBuilder &b,
       in.operands.push_back(b.f32(kernel.softCap * log2e));
     for (Value optional : a.drop_front(8))
       in.operands.push_back(launch.toDevice(optional));
-    // Sinks are the last of them but for a tree mask.
-    if (kernel.sinkLogits)
-      in.sinks = in.operands[in.operands.size() - (kernel.treeMask ? 2 : 1)];
+    in.sinks = AttentionOperands::from(kernel, in.operands).sinks;
     in.output = launch.deviceResult(a[7]);
     // On average a token a sequence: the keys are the work to share.
     Value isDecode = b.compare(arith::CmpIPredicate::sle, in.tokens, in.sequences);

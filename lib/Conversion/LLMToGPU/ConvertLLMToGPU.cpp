@@ -71,6 +71,8 @@ struct PagedAttentionConversion : OpConversionPattern<PagedAttentionOp> {
             arguments.push_back(c.flatten(sinks));
           if (Value tree = operands.getTreeMask())
             arguments.push_back(c.flatten(tree));
+          if (Value positions = operands.getPositions())
+            arguments.push_back(c.flatten(positions));
           func::CallOp::create(c.b, launch, arguments);
         },
         [&] { c.fillWithZero(output); });

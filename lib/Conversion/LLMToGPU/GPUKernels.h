@@ -25,7 +25,7 @@ func::FuncOp getLaunch(GPUKernelLibrary &library, const StoreKVDeviceKernel &ker
 /// memref<?xi32>, entries of a table row (index), context lengths memref<?xi32>, cumulative lengths
 /// memref<?xi32>, layer (index), output memref<?xT>, then, each where there is one: constant scales
 /// of keys and of values, slopes [heads], sink logits [heads] memref<?xf32>, a tree mask
-/// memref<?xi64>.
+/// memref<?xi64>, positions memref<?xi32>.
 struct AttentionDeviceKernel {
   llmir_cache_layout layout;
   int64_t heads;
@@ -35,6 +35,7 @@ struct AttentionDeviceKernel {
   bool alibiSlopes = false;
   bool sinkLogits = false;
   bool treeMask = false;
+  bool positions = false; ///< Else a token's place in the cache is its position.
 
   int64_t groupSize() const { return heads / layout.num_kv_heads; }
 };

@@ -15,15 +15,11 @@ AttentionDeviceKernel getAttentionKernel(PagedAttentionOp op) {
   kernel.alibiSlopes = op.getAlibiSlopes().has_value();
   kernel.sinkLogits = bool(op.getSinkLogits());
   kernel.treeMask = bool(op.getTreeMask());
+  kernel.positions = bool(op.getPositions());
   return kernel;
 }
 
 static LogicalResult checkAttention(PagedAttentionOp op, const GPUTarget &target) {
-  if (op.getPositions())
-    return op.emitOpError(
-               "expected no positions for a GPU's attention, which takes a token's place "
-               "in the cache as its position, but got ")
-           << op.getPositions().getType();
   int64_t bytes = getWorkgroupBytes(target, getAttentionKernel(op));
   if (bytes > target.workgroupMemory)
     return op.emitOpError("expected a target with ")

@@ -15,10 +15,10 @@ def ConvertLLMToGPUPass : Pass<"convert-llm-to-gpu", "::mlir::ModuleOp"> {
     that copies what the kernel reads to the device, launches it, and copies the result back. A
     weight becomes an external global of its name.
 
-    Attention has windows and sinks, soft caps, ALiBi, learned sinks and tree masks; caches have every
+    Attention has windows and sinks, soft caps, ALiBi, learned sinks, tree masks and positions; caches have every
     storage type, layout and granularity of scales: reading one dequantises, storing quantises by the
     rule of docs/CacheLayout.md. What has no kernel is one error at the op: other ops of the dialect,
-    `positions`, buffers, unknown numbers of heads or channels, steps.
+    buffers, unknown numbers of heads or channels, steps.
 
     Kernels are written for what the options describe, not for a vendor: the same `gpu.func` becomes
     PTX, HSACO (llmir-translate) or CPU code (convert-gpu-to-simt).

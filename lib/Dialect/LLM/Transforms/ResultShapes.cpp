@@ -125,7 +125,9 @@ struct ResultShapes
       return OpFoldResult(builder.getIndexAttr(type.getDimSize(dim)));
     SizeBuilder sizes = {builder, op->getLoc()};
     OpFoldResult size = sizes.getDim(cast<OpTy>(op), resultIndex, dim);
-    return size ? FailureOr<OpFoldResult>(size) : failure();
+    if (!size)
+      return failure();
+    return size;
   }
 };
 

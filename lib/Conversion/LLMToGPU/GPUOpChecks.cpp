@@ -28,6 +28,8 @@ static LogicalResult checkAttention(PagedAttentionOp op, const GPUTarget &target
 }
 
 static LogicalResult checkNorm(RMSNormOp op) {
+  if (hasBuffers(op))
+    return checkOpForm(op);
   if (ShapedType::isDynamic(getNumFeatures(cast<RankedTensorType>(op.getInput().getType()))))
     return op.emitOpError("expected a known number of features for a GPU, but got ")
            << op.getInput().getType();

@@ -21,6 +21,21 @@ func.func @step(%kv: !kv, %q: tensor<?x4x64xf32>, %k: tensor<?x2x64xf32>, %slots
   return %o, %kv1 : tensor<?x4x64xf32>, !kv
 }
 
+// Slots and blocks of a reservation are new buffers.
+// CHECK-LABEL: func.func @reserve
+// DEALLOC-LABEL: func.func @reserve
+func.func @reserve(%kv: !kv, %k: tensor<2x3x2x64xf32>, %s: tensor<2xi32>) -> !kv {
+  // CHECK: %[[KV0:.*]], %[[SLOTS:.*]], %[[BLOCKS:.*]] = llm.reserve_kv {{.*}} {tokens = 3 : i32} : (!kv, memref<2xi32>) -> (!kv, memref<6xi32>, memref<2x3xi32>)
+  // DEALLOC: %{{.*}}, %[[SLOTS:.*]], %[[BLOCKS:.*]] = llm.reserve_kv
+  %0, %slots, %blocks = llm.reserve_kv %kv, %s {tokens = 3 : i32} : (!kv, tensor<2xi32>) -> (!kv, tensor<6xi32>, tensor<2x3xi32>)
+  // CHECK: llm.store_kv %[[KV0]], %{{.*}}, %{{.*}}, %[[SLOTS]] : (!kv, memref<2x3x2x64xf32>, memref<2x3x2x64xf32>, memref<6xi32>) -> !kv
+  // DEALLOC: llm.store_kv
+  // DEALLOC-DAG: memref.dealloc %[[SLOTS]]
+  // DEALLOC-DAG: memref.dealloc %[[BLOCKS]]
+  %1 = llm.store_kv %0, %k, %k, %slots : (!kv, tensor<2x3x2x64xf32>, tensor<2x3x2x64xf32>, tensor<6xi32>) -> !kv
+  return %1 : !kv
+}
+
 // All the others, in a loop that carries the cache.
 // CHECK-LABEL: func.func @others
 // DEALLOC-LABEL: func.func @others

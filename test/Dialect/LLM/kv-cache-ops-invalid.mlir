@@ -294,3 +294,126 @@ func.func @f(%kv: !kv, %k: tensor<?x2x8xf32>, %s: memref<?xi32>) {
   %0 = llm.store_kv %kv, %k, %k, %s : (!kv, tensor<?x2x8xf32>, tensor<?x2x8xf32>, memref<?xi32>) -> !kv
   return
 }
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %k: tensor<2x3x16x64xf32>, %s: tensor<3xi32>) {
+  // (KV-11)
+  // expected-error @+1 {{'llm.store_kv' op expected dimension 0 of 'slots' to be the number of tokens of 'keys', 6, but got 3}}
+  %0 = llm.store_kv %kv, %k, %k, %s : (!kv, tensor<2x3x16x64xf32>, tensor<2x3x16x64xf32>, tensor<3xi32>) -> !kv
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %s: tensor<2xi32>) {
+  // (KV-21)
+  // expected-error @+2 {{op failed to infer returned types}}
+  // expected-error @+1 {{'llm.reserve_kv' op inferred type(s) '!llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>', 'tensor<6xi32>', 'tensor<2x3xi32>' are incompatible with return type(s) of operation '!llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>', 'tensor<2xi32>', 'tensor<2x3xi32>'}}
+  %0:3 = llm.reserve_kv %kv, %s {tokens = 3 : i32} : (!kv, tensor<2xi32>) -> (!kv, tensor<2xi32>, tensor<2x3xi32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %s: tensor<2xi32>) {
+  // (KV-22)
+  // expected-error @+1 {{'llm.reserve_kv' op expected the number of tokens as an attribute or as an operand, but got neither}}
+  %0:3 = llm.reserve_kv %kv, %s : (!kv, tensor<2xi32>) -> (!kv, tensor<?xi32>, tensor<2x?xi32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %s: tensor<2xi32>, %n: index) {
+  // (KV-22)
+  // expected-error @+1 {{'llm.reserve_kv' op expected the number of tokens as an attribute or as an operand, but got both}}
+  %0:3 = llm.reserve_kv %kv, %s tokens(%n) {tokens = 1 : i32} : (!kv, tensor<2xi32>, index) -> (!kv, tensor<2xi32>, tensor<2x1xi32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %s: tensor<2xi32>) {
+  // (KV-23)
+  // expected-error @+1 {{'llm.reserve_kv' op expected 'tokens' not to be negative, but got -1}}
+  %0:3 = llm.reserve_kv %kv, %s {tokens = -1 : i32} : (!kv, tensor<2xi32>) -> (!kv, tensor<?xi32>, tensor<2x?xi32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %q: tensor<?x32x64xf32>, %k: tensor<?x16x64xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>, %k5: tensor<5x16x64xf32>, %s4: tensor<4xi32>, %p4: tensor<4xi32>, %k8: tensor<?x8x64xf32>) {
+  // (KV-24)
+  // expected-error @+2 {{op failed to infer returned types}}
+  // expected-error @+1 {{'llm.rope_store_kv' op inferred type(s) '!llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>' are incompatible with return type(s) of operation '!llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>', 'tensor<?x32x64xf32>'}}
+  %0:2 = llm.rope_store_kv %kv, %k, %k, %s positions(%p) theta(1.0e+4) rotary_dim(64) half : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>, tensor<?xi32>) -> (!kv, tensor<?x32x64xf32>)
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %q: tensor<?x32x64xf32>, %k: tensor<?x16x64xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>, %k5: tensor<5x16x64xf32>, %s4: tensor<4xi32>, %p4: tensor<4xi32>, %k8: tensor<?x8x64xf32>) {
+  // (KV-1)
+  // expected-error @+1 {{'llm.rope_store_kv' op expected 'layer' to be in 0..11, the cache's layers, but got 12}}
+  %0 = llm.rope_store_kv %kv, %k, %k, %s positions(%p) theta(1.0e+4) rotary_dim(64) half {layer = 12 : i32} : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>, tensor<?xi32>) -> !kv
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %q: tensor<?x32x64xf32>, %k: tensor<?x16x64xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>, %k5: tensor<5x16x64xf32>, %s4: tensor<4xi32>, %p4: tensor<4xi32>, %k8: tensor<?x8x64xf32>) {
+  // (KV-6)
+  // expected-error @+1 {{'llm.rope_store_kv' op expected dimension 1 of 'keys' to be the cache's number of KV heads 16, but got 8}}
+  %0 = llm.rope_store_kv %kv, %k8, %k8, %s positions(%p) theta(1.0e+4) rotary_dim(64) half : (!kv, tensor<?x8x64xf32>, tensor<?x8x64xf32>, tensor<?xi32>, tensor<?xi32>) -> !kv
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %q: tensor<?x32x64xf32>, %k: tensor<?x16x64xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>, %k5: tensor<5x16x64xf32>, %s4: tensor<4xi32>, %p4: tensor<4xi32>, %k8: tensor<?x8x64xf32>) {
+  // (KV-11)
+  // expected-error @+1 {{'llm.rope_store_kv' op expected dimension 0 of 'slots' to be the number of tokens of 'keys', 5, but got 4}}
+  %0 = llm.rope_store_kv %kv, %k5, %k5, %s4 positions(%p) theta(1.0e+4) rotary_dim(64) half : (!kv, tensor<5x16x64xf32>, tensor<5x16x64xf32>, tensor<4xi32>, tensor<?xi32>) -> !kv
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %q: tensor<?x32x64xf32>, %k: tensor<?x16x64xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>, %k5: tensor<5x16x64xf32>, %s4: tensor<4xi32>, %p4: tensor<4xi32>, %k8: tensor<?x8x64xf32>) {
+  // (ROPE-4)
+  // expected-error @+1 {{'llm.rope_store_kv' op expected 'rotary_dim' to be at most the head size 64, but got 128}}
+  %0 = llm.rope_store_kv %kv, %k, %k, %s positions(%p) theta(1.0e+4) rotary_dim(128) half : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>, tensor<?xi32>) -> !kv
+  return
+}
+
+// -----
+
+!kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
+
+func.func @f(%kv: !kv, %q: tensor<?x32x64xf32>, %k: tensor<?x16x64xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>, %k5: tensor<5x16x64xf32>, %s4: tensor<4xi32>, %p4: tensor<4xi32>, %k8: tensor<?x8x64xf32>) {
+  // (ROPE-5)
+  // expected-error @+1 {{'llm.rope_store_kv' op expected dimension 0 of 'keys' to be the number of positions 4, but got 5}}
+  %0 = llm.rope_store_kv %kv, %k5, %k5, %s positions(%p4) theta(1.0e+4) rotary_dim(64) half : (!kv, tensor<5x16x64xf32>, tensor<5x16x64xf32>, tensor<?xi32>, tensor<4xi32>) -> !kv
+  return
+}

@@ -26,6 +26,21 @@ func.func @append_kv(%kv: !kv, %k: tensor<2x1x16x64xf16>, %k3: tensor<?x16x64xf3
   return %3 : !kv
 }
 
+// CHECK-LABEL: func.func @reserve_kv
+func.func @reserve_kv(%kv: !kv, %s: tensor<2xi32>, %s2: tensor<?xi32>, %k: tensor<2x3x16x64xf32>, %n: index) -> !kv {
+  // CHECK: llm.reserve_kv %{{.*}}, %{{.*}} {tokens = 3 : i32} : (!kv, tensor<2xi32>) -> (!kv, tensor<6xi32>, tensor<2x3xi32>)
+  %1, %slots, %b1 = llm.reserve_kv %kv, %s {tokens = 3 : i32} : (!kv, tensor<2xi32>) -> (!kv, tensor<6xi32>, tensor<2x3xi32>)
+  // A padded batch is stored row by row.
+  // CHECK: llm.store_kv {{.*}} : (!kv, tensor<2x3x16x64xf32>, tensor<2x3x16x64xf32>, tensor<6xi32>) -> !kv
+  %2 = llm.store_kv %1, %k, %k, %slots : (!kv, tensor<2x3x16x64xf32>, tensor<2x3x16x64xf32>, tensor<6xi32>) -> !kv
+  // CHECK: llm.reserve_kv %{{.*}}, %{{.*}} tokens(%{{.*}}) : (!kv, tensor<?xi32>, index) -> (!kv, tensor<?xi32>, tensor<?x?xi32>)
+  %3, %more, %b3 = llm.reserve_kv %2, %s2 tokens(%n) : (!kv, tensor<?xi32>, index) -> (!kv, tensor<?xi32>, tensor<?x?xi32>)
+  // The results may say more than the operands.
+  // CHECK: llm.reserve_kv %{{.*}}, %{{.*}} tokens(%{{.*}}) : (!kv, tensor<?xi32>, index) -> (!kv, tensor<8xi32>, tensor<4x2xi32>)
+  %4, %others, %b4 = llm.reserve_kv %3, %s2 tokens(%n) : (!kv, tensor<?xi32>, index) -> (!kv, tensor<8xi32>, tensor<4x2xi32>)
+  return %4 : !kv
+}
+
 // CHECK-LABEL: func.func @store_kv
 func.func @store_kv(%kv: !kv, %k: tensor<?x16x64xf32>, %slots: tensor<?xi32>, %i: index) -> !kv {
   // CHECK: llm.store_kv %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>) -> !kv
@@ -35,6 +50,17 @@ func.func @store_kv(%kv: !kv, %k: tensor<?x16x64xf32>, %slots: tensor<?xi32>, %i
   // CHECK: llm.store_kv %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} layer(%{{.*}}) : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>, index) -> !kv
   %3 = llm.store_kv %2, %k, %k, %slots layer(%i) : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>, index) -> !kv
   return %3 : !kv
+}
+
+llm.weight @factors : tensor<8xf32>
+
+// CHECK-LABEL: func.func @rope_store_kv
+func.func @rope_store_kv(%kv: !kv, %q: tensor<?x32x64xf32>, %k: tensor<?x16x64xf32>, %slots: tensor<?xi32>, %p: tensor<?xi32>) -> !kv {
+  // CHECK: llm.rope_store_kv %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} queries(%{{.*}}) positions(%{{.*}}) theta(1.000000e+05) rotary_dim(64) interleaved : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>, tensor<?x32x64xf32>, tensor<?xi32>) -> (!kv, tensor<?x32x64xf32>)
+  %1, %r = llm.rope_store_kv %kv, %k, %k, %slots queries(%q) positions(%p) theta(1.0e+5) rotary_dim(64) interleaved {layer = 0 : i32} : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>, tensor<?x32x64xf32>, tensor<?xi32>) -> (!kv, tensor<?x32x64xf32>)
+  // CHECK: llm.rope_store_kv %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} positions(%{{.*}}) theta(1.000000e+04) rotary_dim(16) half frequency_factors(@factors) {layer = 11 : i32} : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>, tensor<?xi32>) -> !kv
+  %2 = llm.rope_store_kv %1, %k, %k, %slots positions(%p) theta(1.0e+4) rotary_dim(16) half frequency_factors(@factors) {layer = 11 : i32} : (!kv, tensor<?x16x64xf32>, tensor<?x16x64xf32>, tensor<?xi32>, tensor<?xi32>) -> !kv
+  return %2 : !kv
 }
 
 // CHECK-LABEL: func.func @lookup_kv

@@ -57,3 +57,19 @@ func.func @static(%q: tensor<2x3x4x16xf32>, %k: tensor<2x5x4x16xf16>, %x: tensor
   %1 = llm.quantize %x : tensor<8x32xf32> -> !llm.quantized_tensor<i8, [8, 32], true, true, 1, 32, 8>
   return %0 : tensor<2x3x4x16xf32>
 }
+
+// Ids in; a slot and a block for each token out.
+func.func @reserve(%kv: !kv, %seqs: tensor<?xi32>, %four: tensor<4xi32>, %n: index) -> !kv {
+  // expected-remark @+1 {{reads 4 S bytes, writes 8 T bytes, computes 0 flops}}
+  %0:3 = llm.reserve_kv %kv, %seqs tokens(%n) : (!kv, tensor<?xi32>, index) -> (!kv, tensor<?xi32>, tensor<?x?xi32>)
+  // expected-remark @+1 {{reads 16 bytes, writes 96 bytes, computes 0 flops}}
+  %1:3 = llm.reserve_kv %0#0, %four {tokens = 3 : i32} : (!kv, tensor<4xi32>) -> (!kv, tensor<12xi32>, tensor<4x3xi32>)
+  return %1#0 : !kv
+}
+
+// What the rotation reads, and what the store writes; 3 operations for each rotated element.
+func.func @rope_store(%kv: !kv, %q: tensor<?x4x16xf32>, %k: tensor<?x2x16xf32>, %slots: tensor<?xi32>) -> !kv {
+  // expected-remark @+1 {{reads 520 T bytes, writes 384 T bytes, computes 416 T flops}}
+  %0, %r = llm.rope_store_kv %kv, %k, %k, %slots queries(%q) positions(%slots) theta(1.0e+4) rotary_dim(16) half : (!kv, tensor<?x2x16xf32>, tensor<?x2x16xf32>, tensor<?xi32>, tensor<?x4x16xf32>, tensor<?xi32>) -> (!kv, tensor<?x4x16xf32>)
+  return %0 : !kv
+}

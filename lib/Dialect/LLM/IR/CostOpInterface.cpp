@@ -289,9 +289,29 @@ OpCost AppendKVOp::getCost() {
   return cost;
 }
 
+OpCost ReserveKVOp::getCost() {
+  // A dynamic first dimension of slots counts tokens.
+  return {.bytesRead = countBytes(getSeqIds(), kOneASequence),
+          .bytesWritten = countBytes(getSlots()) + countBytes(getSlots())};
+}
+
 OpCost StoreKVOp::getCost() {
   OpCost cost = getStoreCost(getCache().getType(), getKeys(), getValues());
   cost.bytesRead += countBytes(getSlots());
+  return cost;
+}
+
+OpCost RopeStoreKVOp::getCost() {
+  OpCost cost = getStoreCost(getCache().getType(), getKeys(), getValues());
+  cost.bytesRead += countBytes(getSlots()) + countBytes(getPositions());
+  cost.flops += countElements(getKeys(), kOneAToken) * 3;
+  for (Value query : getQueries()) {
+    cost.bytesRead += countBytes(query);
+    cost.bytesWritten += countBytes(query);
+    cost.flops += countElements(query, kOneAToken) * 3;
+  }
+  if (getFrequencyFactorsAttr())
+    cost.bytesRead.fixed += getWeightBytes(*this, getFrequencyFactorsAttr());
   return cost;
 }
 

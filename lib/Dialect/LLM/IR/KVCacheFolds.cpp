@@ -1,4 +1,4 @@
-// Canonicalisation of the ops that end caches and sequences.
+// Folds of the ops on caches, and canonicalisation of those that end caches and sequences.
 
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
 #include "mlir/IR/PatternMatch.h"
@@ -36,4 +36,12 @@ LogicalResult FreeSequencesOp::canonicalize(FreeSequencesOp op, PatternRewriter 
   rewriter.replaceOp(op, fork.getCache());
   rewriter.eraseOp(fork);
   return success();
+}
+
+/// A store of no tokens is the cache as it was.
+OpFoldResult StoreKVOp::fold(FoldAdaptor) {
+  ArrayRef<int64_t> shape = cast<ShapedType>(getKeys().getType()).getShape();
+  if (llvm::is_contained(shape.drop_back(2), 0))
+    return getCache();
+  return {};
 }

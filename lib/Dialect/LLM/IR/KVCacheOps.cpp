@@ -102,6 +102,65 @@ LogicalResult AppendKVOp::verify() {
 }
 
 //===----------------------------------------------------------------------===//
+// ReserveKVOp
+//===----------------------------------------------------------------------===//
+
+OpOperand &ReserveKVOp::getConsumedCache() { return getCacheMutable(); }
+
+/// The product of two sizes; dynamic if one of them is.
+static int64_t multiplySizes(int64_t a, int64_t b) {
+  return ShapedType::isDynamic(a) || ShapedType::isDynamic(b) ? ShapedType::kDynamic : a * b;
+}
+
+LogicalResult ReserveKVOp::inferReturnTypes(MLIRContext *context, std::optional<Location>,
+                                            ValueRange operands, DictionaryAttr attributes,
+                                            OpaqueProperties properties, RegionRange regions,
+                                            SmallVectorImpl<Type> &types) {
+  // (KV-21)
+  if (operands.size() < 2)
+    return failure();
+  auto ids = dyn_cast<ShapedType>(operands[1].getType());
+  if (!ids || !ids.hasRank() || ids.getRank() != 1)
+    return failure();
+  std::optional<uint32_t> known = Adaptor(operands, attributes, properties, regions).getTokens();
+  int64_t tokens = known ? static_cast<int32_t>(*known) : ShapedType::kDynamic;
+  if (tokens < 0)
+    tokens = ShapedType::kDynamic; // Which the verifier refuses.
+  int64_t batch = ids.getDimSize(0);
+  Type element = IntegerType::get(context, 32);
+  types.push_back(operands[0].getType());
+  types.push_back(makeLike(ids, {multiplySizes(batch, tokens)}, element));
+  types.push_back(makeLike(ids, {batch, tokens}, element));
+  return success();
+}
+
+bool ReserveKVOp::isCompatibleReturnTypes(TypeRange inferred, TypeRange actual) {
+  if (inferred.size() != actual.size())
+    return false;
+  return llvm::all_of(llvm::zip_equal(inferred, actual), [](auto pair) {
+    auto [left, right] = pair;
+    auto shape = dyn_cast<ShapedType>(left);
+    if (!shape)
+      return left == right;
+    auto other = dyn_cast<ShapedType>(right);
+    return other && isa<TensorType>(left) == isa<TensorType>(right) &&
+           succeeded(verifyCompatibleShape(left, right));
+  });
+}
+
+LogicalResult ReserveKVOp::verify() {
+  // (KV-22)
+  if (getTokens().has_value() == bool(getTokenCount()))
+    return emitOpError("expected the number of tokens as an attribute or as an operand, but got ")
+           << (getTokenCount() ? "both" : "neither");
+  // (KV-23)
+  if (getTokens() && static_cast<int32_t>(*getTokens()) < 0)
+    return emitOpError("expected 'tokens' not to be negative, but got ")
+           << static_cast<int32_t>(*getTokens());
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // StoreKVOp
 //===----------------------------------------------------------------------===//
 
@@ -113,8 +172,52 @@ LogicalResult StoreKVOp::verify() {
       failed(verifyKeysAndValues(*this, cache, getKeys(), getValues())))
     return failure();
   // (KV-11)
-  return verifyDim(*this, "slots", getSlots(), 0, getShapedType(getKeys()).getDimSize(0),
-                   "the number of tokens of 'keys',");
+  ShapedType keys = getShapedType(getKeys());
+  int64_t tokens = keys.getDimSize(0);
+  if (keys.getRank() == 4)
+    tokens = multiplySizes(tokens, keys.getDimSize(1));
+  return verifyDim(*this, "slots", getSlots(), 0, tokens, "the number of tokens of 'keys',");
+}
+
+//===----------------------------------------------------------------------===//
+// RopeStoreKVOp
+//===----------------------------------------------------------------------===//
+
+OpOperand &RopeStoreKVOp::getConsumedCache() { return getCacheMutable(); }
+
+LogicalResult RopeStoreKVOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
+                                              ValueRange operands, DictionaryAttr, OpaqueProperties,
+                                              RegionRange, SmallVectorImpl<Type> &types) {
+  // (KV-24)
+  constexpr size_t kBeforeQueries = 4;
+  if (operands.size() <= kBeforeQueries)
+    return failure();
+  types.push_back(operands[0].getType());
+  llvm::append_range(types, operands.drop_front(kBeforeQueries).drop_back().getTypes());
+  return success();
+}
+
+LogicalResult RopeStoreKVOp::verify() {
+  PagedKVCacheType cache = getCache().getType();
+  if (failed(verifyLayer(*this, cache, static_cast<int32_t>(getLayer()), Value())) ||
+      failed(verifyKeysAndValues(*this, cache, getKeys(), getValues())))
+    return failure();
+  // (KV-11)
+  if (failed(verifyDim(*this, "slots", getSlots(), 0, getShapedType(getKeys()).getDimSize(0),
+                       "the number of tokens of 'keys',")))
+    return failure();
+  Rotation rotation = {static_cast<int32_t>(getRotaryDim()), getTheta(), getScalingAttr(),
+                       getFrequencyFactorsAttr(), getPositions()};
+  if (failed(verifyRotation(*this, rotation, "keys", getKeys())))
+    return failure();
+  return verifyRotation(*this, rotation, "queries", getQueries());
+}
+
+LogicalResult RopeStoreKVOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  if (!getFrequencyFactorsAttr())
+    return success();
+  return verifyVector(*this, "frequency_factors", getFrequencyFactorsAttr(), getRotaryDim() / 2,
+                      symbolTable);
 }
 
 //===----------------------------------------------------------------------===//

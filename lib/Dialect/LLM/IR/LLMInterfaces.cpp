@@ -87,7 +87,7 @@ void llm::addCacheOpEffects(
     if (!isa<PagedKVCacheType>(operand.get().getType()))
       continue;
     // A store overwrites slots without a look at anything.
-    if (!isa<StoreKVOp>(op))
+    if (!isa<RopeStoreKVOp, StoreKVOp>(op))
       effects.emplace_back(MemoryEffects::Read::get(), &operand, KVCacheResource::get());
     if (&operand == consumed)
       effects.emplace_back(MemoryEffects::Write::get(), &operand, KVCacheResource::get());

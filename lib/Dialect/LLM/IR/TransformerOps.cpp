@@ -201,33 +201,42 @@ LogicalResult RopeOp::inferReturnTypes(MLIRContext *, std::optional<Location>, V
   return success();
 }
 
+LogicalResult llm::verifyRotation(Operation *op, const Rotation &rotation, StringRef name,
+                                  ValueRange inputs) {
+  // (ROPE-2)
+  int64_t rotaryDim = rotation.rotaryDim;
+  if (rotaryDim < 2 || rotaryDim % 2 != 0)
+    return op->emitOpError("expected 'rotary_dim' to be even and positive, but got ") << rotaryDim;
+  // (ROPE-3)
+  double theta = rotation.theta.convertToDouble();
+  if (!(theta > 0))
+    return op->emitOpError("expected 'theta' to be positive, but got ") << theta;
+  // (ROPE-7)
+  if (rotation.scaling && rotation.scaling.getKind() == RopeScalingKind::LongRoPE &&
+      !rotation.frequencyFactors)
+    return op->emitOpError("expected 'frequency_factors' with scaling longrope");
+  int64_t tokens = getTensorType(rotation.positions).getDimSize(0);
+  for (Value input : inputs) {
+    // (ROPE-4)
+    int64_t headDim = getTensorType(input).getDimSize(2);
+    if (!ShapedType::isDynamic(headDim) && rotaryDim > headDim)
+      return op->emitOpError("expected 'rotary_dim' to be at most the head size ")
+             << headDim << ", but got " << rotaryDim;
+    // (ROPE-5)
+    if (failed(verifyDim(op, name, input, 0, tokens, "the number of positions")))
+      return failure();
+  }
+  return success();
+}
+
 LogicalResult RopeOp::verify() {
   // (ROPE-1)
   if (getInputs().empty())
     return emitOpError("expected at least one input");
-  // (ROPE-2)
-  int64_t rotaryDim = static_cast<int32_t>(getRotaryDim());
-  if (rotaryDim < 2 || rotaryDim % 2 != 0)
-    return emitOpError("expected 'rotary_dim' to be even and positive, but got ") << rotaryDim;
-  // (ROPE-3)
-  if (!(getTheta().convertToDouble() > 0))
-    return emitOpError("expected 'theta' to be positive, but got ") << getTheta().convertToDouble();
-  // (ROPE-7)
-  if (getScaling() && getScaling()->getKind() == RopeScalingKind::LongRoPE &&
-      !getFrequencyFactorsAttr())
-    return emitOpError("expected 'frequency_factors' with scaling longrope");
-  int64_t tokens = getTensorType(getPositions()).getDimSize(0);
-  for (Value input : getInputs()) {
-    // (ROPE-4)
-    int64_t headDim = getTensorType(input).getDimSize(2);
-    if (!ShapedType::isDynamic(headDim) && rotaryDim > headDim)
-      return emitOpError("expected 'rotary_dim' to be at most the head size ")
-             << headDim << ", but got " << rotaryDim;
-    // (ROPE-5)
-    if (failed(verifyDim(*this, "inputs", input, 0, tokens, "the number of positions")))
-      return failure();
-  }
-  return success();
+  return verifyRotation(*this,
+                        {static_cast<int32_t>(getRotaryDim()), getTheta(), getScalingAttr(),
+                         getFrequencyFactorsAttr(), getPositions()},
+                        "inputs", getInputs());
 }
 
 LogicalResult RopeOp::verifySymbolUses(SymbolTableCollection &symbolTable) {

@@ -43,6 +43,18 @@ LogicalResult verifyLayer(Operation *op, PagedKVCacheType cache, int32_t layer, 
 /// Checks that a block table is no wider than the cache's longest sequence needs.
 LogicalResult verifyTableWidth(Operation *op, Value table, PagedKVCacheType cache);
 
+/// How `rope` and what contains it rotate heads.
+struct Rotation {
+  int64_t rotaryDim;
+  APFloat theta;
+  RopeScalingAttr scaling;            ///< or null
+  FlatSymbolRefAttr frequencyFactors; ///< or null
+  Value positions;
+};
+/// Checks a rotation and the inputs that it is of, which the op calls `name`.
+LogicalResult verifyRotation(Operation *op, const Rotation &rotation, StringRef name,
+                             ValueRange inputs);
+
 /// What changes the scores of attention, as dense and paged attention have it.
 struct ScoreModifiers {
   int64_t numHeads; ///< of the query

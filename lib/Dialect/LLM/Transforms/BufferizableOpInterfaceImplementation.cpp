@@ -71,6 +71,7 @@ void llm::registerBufferizableOpInterfaceModels(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, LLMDialect *) {
     context->loadDialect<BufferizationDialect>();
     attachModels<AppendKVOp, AttentionOp, BlockTableOp, CommitOp, ForkOp, FreeSequencesOp,
-                 LookupKVOp, PagedAttentionOp, RollbackOp, SequenceLengthsOp, StoreKVOp>(context);
+                 LookupKVOp, PagedAttentionOp, ReserveKVOp, RollbackOp, SequenceLengthsOp,
+                 StoreKVOp>(context);
   });
 }

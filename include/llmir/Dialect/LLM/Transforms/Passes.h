@@ -16,6 +16,9 @@ enum class WeightStorage { I8, I4 };
 /// Whether groups of 4-bit codes have a minimum beside the scale: `Best` looks at the weights.
 enum class WeightSymmetry { Symmetric, Asymmetric, Best };
 
+/// Whose kernels read and write KV caches.
+enum class KVCacheTarget { CPU, GPU };
+
 #define GEN_PASS_DECL
 #include "llmir/Dialect/LLM/Transforms/Passes.h.inc"
 

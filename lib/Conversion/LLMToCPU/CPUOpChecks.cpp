@@ -7,9 +7,9 @@
 namespace mlir::llm {
 
 static LogicalResult checkOp(Operation *op) {
-  if (!isa<AppendKVOp, BlockTableOp, PagedAttentionOp, StoreKVOp>(op))
+  if (!isa<AppendKVOp, BlockTableOp, PagedAttentionOp, ReserveKVOp, StoreKVOp>(op))
     return op->emitOpError("cannot be lowered outside a step; expected llm.append_kv, "
-                           "llm.store_kv, llm.block_table or llm.paged_attention");
+                           "llm.reserve_kv, llm.store_kv, llm.block_table or llm.paged_attention");
   if (failed(checkOpForm(op)))
     return failure();
   if (auto attention = dyn_cast<PagedAttentionOp>(op))

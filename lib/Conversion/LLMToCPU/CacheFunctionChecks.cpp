@@ -4,6 +4,7 @@
 
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 namespace mlir::llm {
 
@@ -51,6 +52,9 @@ static LogicalResult checkFunction(func::FuncOp function) {
 static LogicalResult checkOtherOp(Operation *op) {
   if (isa<func::CallOp, func::ReturnOp, scf::ForOp, scf::IfOp, scf::WhileOp, scf::IndexSwitchOp,
           scf::YieldOp, scf::ConditionOp>(op))
+    return success();
+  if (auto dim = dyn_cast<tensor::DimOp>(op);
+      dim && isa<RankedTensorType>(dim.getSource().getType()))
     return success();
   auto check = [&](TypeRange types) -> LogicalResult {
     for (Type type : types)

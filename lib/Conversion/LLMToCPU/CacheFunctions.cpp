@@ -3,6 +3,7 @@
 #include "CacheFunctions.h"
 
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
+#include "llmir/Dialect/LLM/Transforms/Patterns.h"
 #include "mlir/Conversion/BufferizationToMemRef/BufferizationToMemRef.h"
 #include "mlir/Dialect/Arith/Transforms/BufferDeallocationOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
@@ -13,7 +14,9 @@
 #include "mlir/Dialect/MemRef/Transforms/AllocationOpInterfaceImpl.h"
 #include "mlir/Dialect/SCF/Transforms/BufferDeallocationOpInterfaceImpl.h"
 #include "mlir/Dialect/SCF/Transforms/Patterns.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Transforms/Passes.h"
+#include "mlir/Transforms/WalkPatternRewriteDriver.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace mlir::llm {
@@ -96,6 +99,13 @@ static void returnEachBufferOnce(func::FuncOp function) {
 LogicalResult convertCacheFunctions(ArrayRef<func::FuncOp> functions,
                                     const CacheFunctionTypes &types, RewritePatternSet &&patterns) {
   MLIRContext *context = patterns.getContext();
+  // Appends become reservations and stores.
+  RewritePatternSet separation(context);
+  populateSeparateKVAllocationPatterns(separation);
+  FrozenRewritePatternSet frozenSeparation(std::move(separation));
+  for (func::FuncOp function : functions)
+    walkAndApplyPatterns(function, frozenSeparation);
+
   populateFunctionOpInterfaceTypeConversionPattern<func::FuncOp>(patterns, types);
   populateReturnOpTypeConversionPattern(patterns, types);
   populateCallOpTypeConversionPattern(patterns, types);
@@ -103,6 +113,7 @@ LogicalResult convertCacheFunctions(ArrayRef<func::FuncOp> functions,
   legal.markUnknownOpDynamicallyLegal([](Operation *) { return true; });
   legal.addIllegalDialect<LLMDialect>();
   legal.addLegalOp<WeightOp>();
+  legal.addIllegalOp<tensor::DimOp>();
   legal.addDynamicallyLegalOp<func::FuncOp>(
       [&](func::FuncOp function) { return types.isSignatureLegal(function.getFunctionType()); });
   legal.addDynamicallyLegalOp<func::ReturnOp, func::CallOp>(
@@ -148,7 +159,7 @@ deallocateBuffers(ModuleOp module, ArrayRef<func::FuncOp> functions,
 }
 
 void registerCacheFunctionDialects(DialectRegistry &registry) {
-  registry.insert<bufferization::BufferizationDialect>();
+  registry.insert<bufferization::BufferizationDialect, tensor::TensorDialect>();
   arith::registerBufferDeallocationOpInterfaceExternalModels(registry);
   cf::registerBufferDeallocationOpInterfaceExternalModels(registry);
   scf::registerBufferDeallocationOpInterfaceExternalModels(registry);

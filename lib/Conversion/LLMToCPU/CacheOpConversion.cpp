@@ -7,6 +7,7 @@
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 namespace mlir::llm {
 
@@ -104,29 +105,42 @@ template <typename Op> struct CacheOpPattern : OpConversionPattern<Op> {
   CacheConversion &conversion;
 };
 
-struct AppendKVConversion : CacheOpPattern<AppendKVOp> {
+struct ReserveKVConversion : CacheOpPattern<ReserveKVOp> {
   using CacheOpPattern::CacheOpPattern;
 
-  LogicalResult matchAndRewrite(AppendKVOp op, OpAdaptor operands,
+  LogicalResult matchAndRewrite(ReserveKVOp op, OpAdaptor operands,
                                 ConversionPatternRewriter &rewriter) const override {
     HostEmitter c = emitterFor(op, rewriter);
-    Value keys = operands.getKeys();
-    bool isPadded = cast<MemRefType>(keys.getType()).getRank() == 4;
-    Value batch = c.dim(keys, 0);
-    Value tokens = isPadded ? c.dim(keys, 1) : c.b.index(1);
-    SmallVector<Value> sizes;
-    ArrayRef<int64_t> shape = cast<ShapedType>(op.getBlockIndices().getType()).getShape();
-    for (auto [size, value] : llvm::zip_equal(shape, ValueRange{batch, tokens}))
-      if (ShapedType::isDynamic(size))
-        sizes.push_back(value);
-    Value blocks = c.allocateResult(op.getBlockIndices(), sizes);
-    Value slots = c.allocateTemporary(c.b.getI32Type(), c.b.mul(batch, tokens));
+    Value batch = c.dim(operands.getSeqIds(), 0);
+    Value tokens = operands.getTokenCount();
+    if (!tokens)
+      tokens = c.b.index(*op.getTokens());
+    Value slots = allocate(c, op.getSlots(), c.b.mul(batch, tokens));
+    Value blocks = allocate(c, op.getBlockIndices(), {batch, tokens});
     emitCacheAppend(c.b, conversion.module, operands.getCache(), operands.getSeqIds(),
                     c.toI64(batch), c.toI64(tokens), slots, blocks);
-    conversion.emitStore(c, op.getCache().getType().getLayout(), operands.getCache(), keys,
-                         operands.getValues(), slots,
-                         c.layerOf(operands.getLayerIndex(), op.getLayer()));
-    rewriter.replaceOp(op, {operands.getCache(), blocks});
+    rewriter.replaceOp(op, {operands.getCache(), slots, blocks});
+    return success();
+  }
+
+private:
+  static Value allocate(HostEmitter &c, Value result, ValueRange sizes) {
+    SmallVector<Value> dynamic;
+    ArrayRef<int64_t> shape = cast<ShapedType>(result.getType()).getShape();
+    for (auto [size, value] : llvm::zip_equal(shape, sizes))
+      if (ShapedType::isDynamic(size))
+        dynamic.push_back(value);
+    return c.allocateResult(result, dynamic);
+  }
+};
+
+/// How many tokens an append has that became a reservation and a store.
+struct DimConversion : OpConversionPattern<tensor::DimOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(tensor::DimOp op, OpAdaptor operands,
+                                ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<memref::DimOp>(op, operands.getSource(), operands.getIndex());
     return success();
   }
 };
@@ -172,7 +186,8 @@ struct BlockTableConversion : CacheOpPattern<BlockTableOp> {
 
 void populateCacheOpPatterns(RewritePatternSet &patterns, const TypeConverter &types,
                              CacheConversion &conversion) {
-  patterns.add<AppendKVConversion, BlockTableConversion, StoreKVConversion>(types, conversion);
+  patterns.add<BlockTableConversion, ReserveKVConversion, StoreKVConversion>(types, conversion);
+  patterns.add<DimConversion>(types, patterns.getContext());
 }
 
 } // namespace mlir::llm

@@ -1,4 +1,4 @@
-// Converting the ops that manage a cache: what `llm.append_kv`, `llm.store_kv` and
+// Converting the ops that manage a cache: what `llm.reserve_kv`, `llm.store_kv` and
 // `llm.block_table` become on every target (calls of the seam and a target's store), and the parts
 // of which a target makes its other patterns.
 
@@ -68,7 +68,7 @@ public:
   int64_t numConverted = 0;
 };
 
-/// The patterns for append_kv, store_kv and block_table.
+/// The patterns for reserve_kv, store_kv and block_table, and for tensor.dim.
 void populateCacheOpPatterns(RewritePatternSet &patterns, const TypeConverter &types,
                              CacheConversion &conversion);
 

@@ -88,6 +88,8 @@ struct RopeKernel {
   int64_t heads, headDim, rotaryDim;
   bool interleaved;
   MemRefType table, input, output;
+
+  std::string name() const;
 };
 func::FuncOp getKernel(KernelLibrary &library, const RopeKernel &kernel);
 
@@ -102,6 +104,17 @@ struct StoreKVKernel {
   MemRefType keys, values;
 };
 func::FuncOp getKernel(KernelLibrary &library, const StoreKVKernel &kernel);
+
+/// RopeKernels and a StoreKVKernel token by token. Arguments: table rows; of each of `queries`
+/// input rows and output rows; of the keys the same; values rows, cache base memref<?xi8>, slots
+/// memref<?xi32>, layer (index), scaleArguments. Rotated keys are in the output rows of keys, too.
+struct RopeStoreKVKernel {
+  llmir_cache_layout layout;
+  SmallVector<RopeKernel> queries;
+  RopeKernel keys;
+  MemRefType values;
+};
+func::FuncOp getKernel(KernelLibrary &library, const RopeStoreKVKernel &kernel);
 
 /// Causal attention over a paged cache. Instead of a range of tiles it takes (worker, workers) and
 /// finds its tasks itself. Arguments: query rows, cache base memref<?xi8>, block table

@@ -2,6 +2,7 @@
 // Source: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding".
 
 #include "Kernels.h"
+#include "TokenEmitters.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -72,12 +73,13 @@ func::FuncOp getKernel(KernelLibrary &library, const RopeTableKernel &kernel) {
 namespace {
 class RopeEmitter {
 public:
-  RopeEmitter(KernelBuilder &builder, const RopeKernel &kernel, ValueRange arguments)
-      : b(builder), kernel(kernel), table(arguments[2]), input(arguments[3]), output(arguments[4]) {
-    b.loop(arguments[0], arguments[1], 1, [&](Value token) {
-      b.loop(b.index(0), b.index(kernel.heads), 1,
-             [&](Value head) { emitHead(token, b.mul(head, b.index(kernel.headDim))); });
-    });
+  RopeEmitter(KernelBuilder &builder, const RopeKernel &kernel, Value table, Value input,
+              Value output)
+      : b(builder), kernel(kernel), table(table), input(input), output(output) {}
+
+  void emit(Value token) {
+    b.loop(b.index(0), b.index(kernel.heads), 1,
+           [&](Value head) { emitHead(token, b.mul(head, b.index(kernel.headDim))); });
   }
 
 private:
@@ -125,15 +127,24 @@ private:
 };
 } // namespace
 
+std::string RopeKernel::name() const {
+  return std::string(interleaved ? "interleaved_" : "half_") + std::to_string(heads) + "x" +
+         std::to_string(headDim) + "_" + std::to_string(rotaryDim);
+}
+
 func::FuncOp getKernel(KernelLibrary &library, const RopeKernel &kernel) {
   Type index = library.indexType();
-  std::string name = std::string("rope_") + (kernel.interleaved ? "interleaved_" : "half_") +
-                     std::to_string(kernel.heads) + "x" + std::to_string(kernel.headDim) + "_" +
-                     std::to_string(kernel.rotaryDim);
-  return library.getOrCreate(name, {index, index, kernel.table, kernel.input, kernel.output},
-                             [&](KernelBuilder &builder, ValueRange arguments) {
-                               RopeEmitter(builder, kernel, arguments);
-                             });
+  return library.getOrCreate(
+      "rope_" + kernel.name(), {index, index, kernel.table, kernel.input, kernel.output},
+      [&](KernelBuilder &b, ValueRange arguments) {
+        RopeEmitter emitter(b, kernel, arguments[2], arguments[3], arguments[4]);
+        b.loop(arguments[0], arguments[1], 1, [&](Value token) { emitter.emit(token); });
+      });
+}
+
+void emitRotation(KernelBuilder &b, const RopeKernel &kernel, const RotationArguments &arguments,
+                  Value token) {
+  RopeEmitter(b, kernel, arguments.table, arguments.input, arguments.output).emit(token);
 }
 
 } // namespace mlir::llm

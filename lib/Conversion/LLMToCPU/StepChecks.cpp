@@ -29,7 +29,8 @@ public:
 
   LogicalResult check(Operation *op) {
     return llvm::TypeSwitch<Operation *, LogicalResult>(op)
-        .Case<EmbeddingOp, LogitsOp, RopeOp, StoreKVOp, PagedAttentionOp, func::ReturnOp>(
+        .Case<EmbeddingOp, LogitsOp, RopeOp, RopeStoreKVOp, StoreKVOp, PagedAttentionOp,
+              func::ReturnOp>(
             [&](auto typed) { return failed(checkSizes(op)) ? failure() : checkUses(typed); })
         .Case<LoadWeightOp, RMSNormOp, LinearOp, SwiGLUOp, AllReduceOp, arith::AddFOp>(
             [&](Operation *) { return checkSizes(op); })
@@ -106,7 +107,13 @@ private:
     logits = op;
     return checkInput(op, "rows", op.getRows(), StepInput::Rows);
   }
-  LogicalResult checkUses(StoreKVOp op) {
+  LogicalResult checkUses(RopeStoreKVOp op) {
+    if (failed(checkInput(op, "positions", op.getPositions(), StepInput::Positions)))
+      return failure();
+    return checkStore(op);
+  }
+  LogicalResult checkUses(StoreKVOp op) { return checkStore(op); }
+  template <typename OpTy> LogicalResult checkStore(OpTy op) {
     FailureOr<int64_t> cache = getCache(op, op.getCache());
     if (failed(cache) || failed(checkInput(op, "slots", op.getSlots(), StepInput::Slots, *cache)))
       return failure();

@@ -1,5 +1,5 @@
 // Planning a step: arguments, places of values, and the ops over rows and caches. Matrix ops are in
-// MatrixOpPlanning.cpp.
+// MatrixOpPlanning.cpp, rotations in RopePlanning.cpp.
 
 #include "StepPlanner.h"
 
@@ -15,17 +15,12 @@ namespace mlir::llm {
 StepPlanner::StepPlanner(func::FuncOp step, KernelLibrary &library)
     : step(step), library(library), symbols(step->getParentOfType<ModuleOp>()) {}
 
-/// Features of a token: the product of all dimensions after the first.
-static int64_t columnsOf(Value value) {
+int64_t StepPlanner::columnsOf(Value value) {
   ArrayRef<int64_t> shape = cast<RankedTensorType>(value.getType()).getShape();
   int64_t columns = 1;
   for (int64_t size : shape.drop_front())
     columns *= size;
   return columns;
-}
-
-static int64_t roundUpToPanel(int64_t columns) {
-  return (columns + ::llmir::kPanelRows - 1) / ::llmir::kPanelRows * ::llmir::kPanelRows;
 }
 
 //===--- Arguments, places, weights -----------------------------------------------------------===//
@@ -133,10 +128,7 @@ FailureOr<StepPlan> StepPlanner::plan() {
     return failure();
   // Tables of angles are written by the first calls, so their memory is taken before any other is
   // used and given back.
-  WalkResult tables = step.walk([&](RopeOp op) {
-    return failed(getRopeTable(op)) ? WalkResult::interrupt() : WalkResult::advance();
-  });
-  if (tables.wasInterrupted())
+  if (failed(planRopeTables()))
     return failure();
   for (Operation &op : step.front().without_terminator()) {
     if (failed(planOp(&op)))
@@ -156,8 +148,8 @@ FailureOr<StepPlan> StepPlanner::plan() {
 
 LogicalResult StepPlanner::planOp(Operation *op) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<EmbeddingOp, LoadWeightOp, RMSNormOp, LinearOp, RopeOp, StoreKVOp, PagedAttentionOp,
-            LogitsOp, AllReduceOp>([&](auto typed) { return plan(typed); })
+      .Case<EmbeddingOp, LoadWeightOp, RMSNormOp, LinearOp, RopeOp, RopeStoreKVOp, StoreKVOp,
+            PagedAttentionOp, LogitsOp, AllReduceOp>([&](auto typed) { return plan(typed); })
       .Case<SwiGLUOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::SwiGLU); })
       .Case<arith::AddFOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::Add); })
       .Default([](Operation *other) { return emitNoStepForm(other); });
@@ -285,67 +277,6 @@ LogicalResult StepPlanner::plan(PagedAttentionOp op) {
   PlanCall &merge = addCall(getMergeKernel(library, kernel), Partition::RoundRobin, {});
   merge.operands = std::move(operands);
   merge.merges = true;
-  return success();
-}
-
-FailureOr<BufferOperand> StepPlanner::getRopeTable(RopeOp op) {
-  double theta = op.getTheta().convertToDouble();
-  int64_t rotaryDim = op.getRotaryDim();
-  FailureOr<InputOperand> positions = getInput(op, op.getPositions());
-  if (failed(positions))
-    return failure();
-  int64_t factors = -1;
-  if (FlatSymbolRefAttr symbol = op.getFrequencyFactorsAttr()) {
-    FailureOr<WeightInfo> weight = getWeight(op, symbol);
-    if (failed(weight))
-      return failure();
-    factors = weight->offset;
-  }
-  RopeScalingAttr scaling = op.getScalingAttr();
-  auto key = std::make_tuple(llvm::bit_cast<uint64_t>(theta), rotaryDim, factors,
-                             scaling ? scaling.getAsOpaquePointer() : nullptr);
-  auto [entry, isNew] = ropeTables.try_emplace(key);
-  if (!isNew)
-    return entry->second;
-  // Lives for the whole step: every layer reads it.
-  int64_t stride = roundUpToPanel(rotaryDim);
-  BufferOperand table;
-  table.bytesPerItem = buffers[createBuffer(stride * 4)].offset;
-  table.type = KernelLibrary::rowsType(Float32Type::get(library.context()), rotaryDim, stride);
-  entry->second = table;
-  RopeTableKernel kernel{theta, rotaryDim, factors >= 0, table.type};
-  if (scaling) {
-    for (int64_t pair = 0; pair < rotaryDim / 2; ++pair)
-      kernel.frequencies.push_back(scaling.getFrequency(theta, rotaryDim, pair));
-    kernel.magnitude = scaling.getMagnitude();
-  }
-  PlanCall call;
-  call.function = getKernel(library, kernel);
-  call.operands = {*positions};
-  if (factors >= 0)
-    call.operands.append({InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{factors}});
-  call.operands.push_back(table);
-  // First of all calls, so that the layers are alike.
-  result.calls.insert(result.calls.begin(), std::move(call));
-  return table;
-}
-
-LogicalResult StepPlanner::plan(RopeOp op) {
-  FailureOr<BufferOperand> table = getRopeTable(op);
-  if (failed(table))
-    return failure();
-  for (auto [input, output] : llvm::zip_equal(op.getInputs(), op.getOutputs())) {
-    FailureOr<Place> from = getPlace(op, input);
-    if (failed(from))
-      return failure();
-    // A head is rotated in place unless somebody else reads it before the rotation.
-    Place to = input.hasOneUse() ? aliasRows(output, *from) : createRows(output, columnsOf(output));
-    ArrayRef<int64_t> shape = cast<RankedTensorType>(input.getType()).getShape();
-    RopeKernel kernel{
-        shape[1],    shape[2],           op.getRotaryDim(), op.getStyle() == RopeStyle::Interleaved,
-        table->type, from->operand.type, to.operand.type};
-    addCall(getKernel(library, kernel), Partition::Tokens, {*table, from->operand, to.operand});
-  }
   return success();
 }
 

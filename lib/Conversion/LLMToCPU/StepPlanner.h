@@ -51,6 +51,12 @@ private:
     SmallVector<size_t> temporaries;
   };
 
+  /// Features of a token: the product of all dimensions after the first.
+  static int64_t columnsOf(Value value);
+  static int64_t roundUpToPanel(int64_t columns) {
+    return (columns + ::llmir::kPanelRows - 1) / ::llmir::kPanelRows * ::llmir::kPanelRows;
+  }
+
   // Inputs and places (StepPlanner.cpp).
   LogicalResult bindArguments();
   FailureOr<InputOperand> getInput(Operation *op, Value value);
@@ -75,8 +81,12 @@ private:
   LogicalResult plan(StoreKVOp op);
   void addScales(PlanCall &call, const llmir_cache_layout &layout, int64_t cache);
   LogicalResult plan(PagedAttentionOp op);
+
+  // Rotations (RopePlanning.cpp).
+  LogicalResult planRopeTables();
   LogicalResult plan(RopeOp op);
-  FailureOr<BufferOperand> getRopeTable(RopeOp op);
+  LogicalResult plan(RopeStoreKVOp op);
+  template <typename OpTy> FailureOr<BufferOperand> getRopeTable(OpTy op);
 
   // Sums over ranks (CollectivePlanning.cpp).
   LogicalResult plan(AllReduceOp op);

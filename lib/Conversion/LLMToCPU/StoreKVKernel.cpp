@@ -5,6 +5,7 @@
 #include "CacheAddress.h"
 #include "CacheElements.h"
 #include "Kernels.h"
+#include "TokenEmitters.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -139,40 +140,44 @@ func::FuncOp getKernel(KernelLibrary &library, const StoreKVKernel &kernel) {
   llvm::append_range(types, scaleArguments(library, layout));
   return library.getOrCreate(
       "store_kv_" + cacheName(layout), types, [&](KernelBuilder &b, ValueRange arguments) {
-        Value base = arguments[4], slots = arguments[5], layer = arguments[6];
-        ValueRange scales = arguments.drop_front(7);
-        Value keyScales, valueScales;
-        if (CacheSide::keys(layout).hasConstantScale()) {
-          keyScales = scales.front();
-          scales = scales.drop_front();
-        }
-        if (!scales.empty())
-          valueScales = scales.front();
-        SideEmitter keys(b, layout, /*isKey=*/true, arguments[2], base, keyScales);
-        SideEmitter values(b, layout, /*isKey=*/false, arguments[3], base, valueScales);
-        int64_t scaleSize = llmir_element_size(layout.scale_type);
-
-        b.loop(arguments[0], arguments[1], 1, [&](Value token) {
-          Value slot = b.load(slots, token);
-          b.ifThen(b.compare(arith::CmpIPredicate::sge, slot, b.i32(0)), [&] {
-            Value position = b.toIndex(slot);
-            Value block = b.div(position, b.index(layout.block_size));
-            Value inBlock = b.rem(position, b.index(layout.block_size));
-            b.loop(b.index(0), b.index(layout.num_kv_heads), 1, [&](Value head) {
-              Value address = emitHeadAddress(b, layout, block, layer, head);
-              Value constant = b.add(b.mul(layer, b.index(layout.num_kv_heads)), head);
-              Value scaleAt = b.add(address, b.mul(inBlock, b.index(scaleSize)));
-              keys.emit(token, head,
-                        b.add(address, b.mul(inBlock, b.index(layout.key_token_stride))),
-                        b.add(scaleAt, b.index(layout.key_scale_offset)), constant);
-              Value value = b.add(address, b.index(layout.value_offset));
-              value = b.add(value, emitValueTokenOffset(b, layout, inBlock));
-              values.emit(token, head, value, b.add(scaleAt, b.index(layout.value_scale_offset)),
-                          constant);
-            });
-          });
-        });
+        StoreKVArguments store = {arguments[2], arguments[3], arguments[4],
+                                  arguments[5], arguments[6], arguments.drop_front(7)};
+        b.loop(arguments[0], arguments[1], 1,
+               [&](Value token) { emitStoreKV(b, layout, store, token); });
       });
+}
+
+void emitStoreKV(KernelBuilder &b, const llmir_cache_layout &layout,
+                 const StoreKVArguments &arguments, Value token) {
+  ValueRange scales = arguments.scales;
+  Value keyScales, valueScales;
+  if (CacheSide::keys(layout).hasConstantScale()) {
+    keyScales = scales.front();
+    scales = scales.drop_front();
+  }
+  if (!scales.empty())
+    valueScales = scales.front();
+  Value layer = arguments.layer;
+  SideEmitter keys(b, layout, /*isKey=*/true, arguments.keys, arguments.base, keyScales);
+  SideEmitter values(b, layout, /*isKey=*/false, arguments.values, arguments.base, valueScales);
+  int64_t scaleSize = llmir_element_size(layout.scale_type);
+
+  Value slot = b.load(arguments.slots, token);
+  b.ifThen(b.compare(arith::CmpIPredicate::sge, slot, b.i32(0)), [&] {
+    Value position = b.toIndex(slot);
+    Value block = b.div(position, b.index(layout.block_size));
+    Value inBlock = b.rem(position, b.index(layout.block_size));
+    b.loop(b.index(0), b.index(layout.num_kv_heads), 1, [&](Value head) {
+      Value address = emitHeadAddress(b, layout, block, layer, head);
+      Value constant = b.add(b.mul(layer, b.index(layout.num_kv_heads)), head);
+      Value scaleAt = b.add(address, b.mul(inBlock, b.index(scaleSize)));
+      keys.emit(token, head, b.add(address, b.mul(inBlock, b.index(layout.key_token_stride))),
+                b.add(scaleAt, b.index(layout.key_scale_offset)), constant);
+      Value value = b.add(address, b.index(layout.value_offset));
+      value = b.add(value, emitValueTokenOffset(b, layout, inBlock));
+      values.emit(token, head, value, b.add(scaleAt, b.index(layout.value_scale_offset)), constant);
+    });
+  });
 }
 
 } // namespace mlir::llm

@@ -41,9 +41,9 @@ static LogicalResult checkNorm(RMSNormOp op) {
 static LogicalResult checkOp(Operation *op, const GPUTarget &target) {
   if (auto norm = dyn_cast<RMSNormOp>(op))
     return checkNorm(norm);
-  if (!isa<AppendKVOp, BlockTableOp, PagedAttentionOp, StoreKVOp>(op))
-    return op->emitOpError("cannot be lowered to a GPU; expected llm.append_kv, llm.store_kv, "
-                           "llm.block_table, llm.paged_attention or llm.rms_norm");
+  if (!isa<AppendKVOp, BlockTableOp, PagedAttentionOp, ReserveKVOp, StoreKVOp>(op))
+    return op->emitOpError("cannot be lowered to a GPU; expected llm.append_kv, llm.reserve_kv, "
+                           "llm.store_kv, llm.block_table, llm.paged_attention or llm.rms_norm");
   if (failed(checkOpForm(op)))
     return failure();
   if (auto attention = dyn_cast<PagedAttentionOp>(op))

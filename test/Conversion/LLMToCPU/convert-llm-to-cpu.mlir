@@ -4,7 +4,7 @@
 // RUN: FileCheck %s --input-file %t.mlir --implicit-check-not=!llm. --implicit-check-not='= llm.'
 // RUN: llmir-opt %llmir_src_root/examples/kv_cache.mlir --convert-llm-to-cpu=features=avx2,fma,f16c --llm-pass-statistics -o /dev/null 2>&1 | FileCheck %s --check-prefix=STATISTICS
 
-// STATISTICS: convert-llm-to-cpu: 3 ops-converted
+// STATISTICS: convert-llm-to-cpu: 4 ops-converted
 
 // CHECK-DAG: llvm.func @llmir_rt_cache_append(!llvm.ptr, !llvm.ptr, i64, i64, !llvm.ptr, !llvm.ptr) -> i32
 // CHECK-DAG: llvm.func @llmir_rt_cache_block_table(!llvm.ptr, !llvm.ptr, i64, i64, !llvm.ptr) -> i32

@@ -11,7 +11,7 @@
 // Ops without a kernel.
 llm.weight @w : tensor<64x64xf16>
 func.func @linear(%x: tensor<?x64xf32>) -> tensor<?x64xf32> {
-  // expected-error @+1 {{'llm.linear' op cannot be lowered to a GPU; expected llm.append_kv, llm.store_kv, llm.block_table, llm.paged_attention or llm.rms_norm}}
+  // expected-error @+1 {{'llm.linear' op cannot be lowered to a GPU; expected llm.append_kv, llm.reserve_kv, llm.store_kv, llm.block_table, llm.paged_attention or llm.rms_norm}}
   %y = llm.linear %x, @w : (tensor<?x64xf32>) -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }

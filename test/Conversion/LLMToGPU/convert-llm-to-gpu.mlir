@@ -5,7 +5,7 @@
 // RUN: llmir-opt %llmir_src_root/examples/kv_cache.mlir --convert-llm-to-gpu --llm-pass-statistics -o /dev/null 2>&1 | FileCheck %s --check-prefix=STATISTICS
 // RUN: llmir-opt %llmir_src_root/examples/kv_cache.mlir --convert-llm-to-gpu=subgroup-size=64 | FileCheck %s --check-prefix=WIDE
 
-// STATISTICS: convert-llm-to-gpu: 3 ops-converted
+// STATISTICS: convert-llm-to-gpu: 4 ops-converted
 
 // CHECK: module attributes {gpu.container_module}
 // CHECK: func.func @attend(%[[CACHE:[^:]*]]: !llvm.ptr, %{{[^:]*}}: memref<2x1x16x64xf16>,

@@ -110,6 +110,7 @@ void Compilation::startFingerprint() {
       getName(options.activations).str(),
       describeWeights(options.weights),
       getName(options.import.kvElementType).str(),
+      describeCachePlan(options.kvCache),
       std::to_string(options.import.blockSize),
       std::to_string(options.import.maxSequenceLength.value_or(0)),
       std::to_string(options.rank) + " of " + std::to_string(options.worldSize),
@@ -145,8 +146,9 @@ Status Compilation::runPhases() {
     if (options.lastPhase && phase > *options.lastPhase)
       break;
     LLMIR_RETURN_IF_ERROR(runPhase(phase));
-    if (phase == Phase::Shard)
-      recordCaches(); // Of which this rank has a part.
+    // Of which this rank has a part, and which may have been planned anew.
+    if (phase == Phase::Shard || phase == Phase::Optimize)
+      recordCaches();
     // Only here are the weights' offsets and the memory contract known and still on ops.
     if (phase == Phase::Kernel && wantsWeights()) {
       LLMIR_RETURN_IF_ERROR(planWeights());
@@ -166,6 +168,7 @@ Status Compilation::runPhase(Phase phase) {
   pipeline.worldSize = options.worldSize;
   pipeline.rank = options.rank;
   pipeline.weights = options.weights;
+  pipeline.kvCache = options.kvCache;
   if (pipeline.weights)
     pipeline.weights->checkpoint = options.inputPath;
   PassManager manager(&context);

@@ -82,6 +82,8 @@ Status Compilation::readManifest() {
   manifest.options = {{"activations", getName(options.activations).str()},
                       {"kv", getName(options.import.kvElementType).str()},
                       {"weights", describeWeights(options.weights)}};
+  if (options.kvCache)
+    manifest.options["kv-budget"] = describeCachePlan(options.kvCache);
   manifest.rank = options.rank;
   manifest.worldSize = options.worldSize;
   if (auto name = (*module)->getAttrOfType<StringAttr>("llm.name"))

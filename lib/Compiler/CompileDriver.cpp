@@ -2,6 +2,7 @@
 
 #include "llmir/Compiler/CompileDriver.h"
 #include "Compilation.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Config/llvm-config.h"
 
 using namespace mlir::llm;
@@ -49,6 +50,17 @@ std::string mlir::llm::describeWeights(const std::optional<WeightQuantization> &
   text += ", groups of " + std::to_string(weights->groupSize);
   for (const std::string &pattern : weights->keep)
     text += ", without " + pattern;
+  return text;
+}
+
+std::string mlir::llm::describeCachePlan(const std::optional<KVCachePlanning> &kvCache) {
+  if (!kvCache)
+    return "";
+  std::string text = std::to_string(kvCache->budget) + " bytes for " +
+                     std::to_string(kvCache->sequences) + " sequences of " +
+                     (kvCache->context == 0 ? "all" : std::to_string(kvCache->context)) + " tokens";
+  for (auto [index, size] : llvm::enumerate(kvCache->blockSizes))
+    text += (index == 0 ? ", blocks of " : ", ") + std::to_string(size);
   return text;
 }
 

@@ -68,12 +68,26 @@ static void addWeightQuantization(OpPassManager &manager, const WeightQuantizati
   manager.addPass(createQuantizeWeightsPass(options));
 }
 
+static void addCachePlanning(OpPassManager &manager, const KVCachePlanning &planning) {
+  PlanKVCachePassOptions options;
+  options.budget = planning.budget;
+  options.sequences = planning.sequences;
+  options.context = planning.context;
+  options.blockSizes.assign(planning.blockSizes.begin(), planning.blockSizes.end());
+  options.verbose = planning.verbose;
+  manager.addPass(createPlanKVCachePass(options));
+}
+
 static void addOptimizePasses(OpPassManager &manager, const PipelineOptions &options) {
+  if (options.kvCache)
+    addCachePlanning(manager, *options.kvCache);
+  manager.addNestedPass<func::FuncOp>(createRemoveRedundantKVPass());
   if (options.weights)
     addWeightQuantization(manager, *options.weights);
   manager.addPass(createFuseProjectionsPass());
   manager.addNestedPass<func::FuncOp>(createFoldNormsPass());
   manager.addNestedPass<func::FuncOp>(createFoldResidualsPass());
+  manager.addNestedPass<func::FuncOp>(createFuseKVAppendPass());
   QuantizeActivationsPassOptions quantize;
   quantize.type = options.activations;
   manager.addPass(createQuantizeActivationsPass(quantize));
@@ -157,8 +171,21 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
   Option<int64_t> rank{*this, "rank", llvm::cl::desc("The rank that is compiled (default: 0)"),
                        llvm::cl::init(0)};
 
+  Option<int64_t> kvBudget{
+      *this, "kv-budget",
+      llvm::cl::desc("Bytes that KV caches may take (default: any; they stay as they are)"),
+      llvm::cl::init(0)};
+  Option<int64_t> kvSequences{*this, "kv-sequences",
+                              llvm::cl::desc("Sequences that kv-budget is for (default: 1)"),
+                              llvm::cl::init(1)};
+  Option<int64_t> kvContext{*this, "kv-context",
+                            llvm::cl::desc("Tokens of each (default: the longest)"),
+                            llvm::cl::init(0)};
+
   PipelineOptions toOptions() const {
     PipelineOptions options;
+    if (kvBudget != 0)
+      options.kvCache = KVCachePlanning{kvBudget, kvSequences, kvContext, {}, true};
     options.worldSize = worldSize;
     options.rank = rank;
     options.activations = activations;

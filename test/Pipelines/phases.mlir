@@ -22,8 +22,7 @@ llm.weight @o : !llm.quantized_tensor<i8, [64, 64], true, true, 1, 32, 8, scale 
 // OPTIMIZE: func.func @step
 // OPTIMIZE-NEXT: llm.embedding
 // OPTIMIZE-NEXT: llm.linear {{.*}} norm(@norm, {{.*}}) activations(i8)
-// OPTIMIZE-NEXT: llm.rope
-// OPTIMIZE-NEXT: llm.store_kv
+// OPTIMIZE-NEXT: llm.rope_store_kv
 // OPTIMIZE-NEXT: llm.paged_attention
 // OPTIMIZE-NEXT: llm.linear {{.*}} activations(i8) residual(
 // OPTIMIZE-NEXT: llm.logits {{.*}} activations(i8)

@@ -18,6 +18,8 @@ static constexpr const char *kExamples = R"(Examples:
   llmir-compile model.gguf --emit=exe -o chat     a program of its own: ./chat -p "..."
   llmir-compile model.gguf --activations=f32 --kv=f32 -o exact.llmir
                                                   the reference arithmetic, slower
+  llmir-compile model.gguf --kv-budget=256MB --kv-sequences=8
+                                                  KV caches of 8 sequences in 256 MB
   llmir-compile bf16.gguf --quantize=int4         float weights as 4-bit codes; says what it cost
   llmir-compile model.gguf --compile-to=optimize  the fused `llm` IR, as text
   llmir-compile model.gguf --emit=asm --mcpu-features=avx2,fma,f16c -o step.s
@@ -85,6 +87,7 @@ struct Choices {
   std::string symmetry = "best";
   WeightQuantization weights;
   int64_t maxSeqLen = 0;
+  KVCachePlanning kvCache;
 };
 } // namespace
 
@@ -106,6 +109,28 @@ static void declareQuantizationOptions(CLI::App &app, CommandLine &line, Choices
       ->needs(quantize);
   app.add_flag("--verbose", line.verbose,
                "Print on standard error what became of each weight, and its error");
+}
+
+static void declareCacheOptions(CLI::App &app, CommandLine &line, Choices &choices) {
+  app.add_option("--block-size", line.compile.import.blockSize, "Tokens a block of the KV cache")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 20))
+      ->capture_default_str();
+  CLI::Option *budget =
+      app.add_option(
+             "--kv-budget", choices.kvCache.budget,
+             "Bytes that KV caches may take (2GB, 512MiB): chooses block size and, for each "
+             "layer and for keys and values apart, the storage, --kv at most, and says why")
+          ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+          ->type_name("BYTES");
+  app.add_option("--kv-sequences", choices.kvCache.sequences,
+                 "With --kv-budget: sequences that have to fit at a time")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 20))
+      ->capture_default_str()
+      ->needs(budget);
+  app.add_option("--kv-context", choices.kvCache.context,
+                 "With --kv-budget: tokens of each sequence (default: all that it may have)")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 30))
+      ->needs(budget);
 }
 
 static void declareOptions(CLI::App &app, CommandLine &line, Choices &choices) {
@@ -132,9 +157,7 @@ static void declareOptions(CLI::App &app, CommandLine &line, Choices &choices) {
   app.add_option("--max-seq-len", choices.maxSeqLen,
                  "Tokens that a sequence may have (default: what the checkpoint says)")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 30));
-  app.add_option("--block-size", compile.import.blockSize, "Tokens a block of the KV cache")
-      ->check(CLI::Range(int64_t(1), int64_t(1) << 20))
-      ->capture_default_str();
+  declareCacheOptions(app, line, choices);
   app.add_option("--world-size", compile.worldSize,
                  "Ranks among which the model is divided: each needs an artifact of its own")
       ->check(CLI::Range(int64_t(1), int64_t(1024)))
@@ -180,6 +203,12 @@ std::optional<CommandLine> CommandLine::parse(int argc, char **argv, int &exitCo
     choices.weights.symmetry = kSymmetries.at(choices.symmetry);
     choices.weights.verbose = line.verbose;
     compile.weights = choices.weights;
+  }
+  if (app.count("--kv-budget") != 0) {
+    choices.kvCache.verbose = !line.quiet;
+    if (app.count("--block-size") != 0)
+      choices.kvCache.blockSizes = {compile.import.blockSize};
+    compile.kvCache = choices.kvCache;
   }
   if (choices.maxSeqLen != 0)
     compile.import.maxSequenceLength = choices.maxSeqLen;

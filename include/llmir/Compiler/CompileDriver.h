@@ -33,6 +33,9 @@ llvm::StringRef getName(ActivationType type);
 llvm::StringRef getName(KVElementType type);
 /// `as stored`, or what weights are rounded to: `int4, best, groups of 32`.
 std::string describeWeights(const std::optional<WeightQuantization> &weights);
+/// What caches are planned for: `1000000 bytes for 4 sequences of 2048 tokens`; nothing if they are
+/// not.
+std::string describeCachePlan(const std::optional<KVCachePlanning> &kvCache);
 
 /// Everything that a compilation depends on beside the checkpoint.
 struct CompileOptions {
@@ -48,6 +51,8 @@ struct CompileOptions {
   std::optional<WeightQuantization> weights;
   /// Cache type, block size and sequence length.
   ImportOptions import;
+  /// Chooses how caches are stored, no wider than `import` says.
+  std::optional<KVCachePlanning> kvCache;
   /// The number of ranks among which the model is divided, and the one that is compiled.
   int64_t worldSize = 1;
   int64_t rank = 0;

@@ -17,7 +17,7 @@ namespace mlir::llm {
 enum class Phase {
   Input,    ///< As imported: verified, cache uses checked.
   Shard,    ///< What this rank computes of a model that is divided among ranks.
-  Optimize, ///< Weights quantised, fused, folded, activations and packed layouts chosen.
+  Optimize, ///< Caches planned, weights quantised, ops fused, activations and layouts chosen.
   Kernel,   ///< One parallel step over tile functions; memory planned.
   Target    ///< The LLVM dialect, ready for translation. Weights are no longer in the module.
 };
@@ -43,11 +43,26 @@ struct WeightQuantization {
   bool verbose = false;
 };
 
+/// What KV caches are planned for: see llm-plan-kv-cache.
+struct KVCachePlanning {
+  /// Bytes that all caches of this rank may take.
+  int64_t budget = 0;
+  /// Sequences that have to fit at a time, and tokens of each (0: the longest).
+  int64_t sequences = 1;
+  int64_t context = 0;
+  /// Block sizes to choose from; all when empty.
+  std::vector<int64_t> blockSizes;
+  /// Emits remarks on what is chosen and why.
+  bool verbose = true;
+};
+
 struct PipelineOptions {
   /// Type to which matrix ops convert their activations.
   ActivationType activations = ActivationType::I8;
   /// Rounds float weights; absent: they keep the checkpoint's types.
   std::optional<WeightQuantization> weights;
+  /// Chooses how KV caches are stored; absent: as the module says.
+  std::optional<KVCachePlanning> kvCache;
   /// LLVM names of the features that the code may use; the host's when empty.
   std::vector<std::string> features;
   /// The number of ranks among which a step is divided, and the rank that is compiled.

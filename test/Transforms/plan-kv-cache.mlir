@@ -7,7 +7,6 @@
 // RUN: llmir-opt %s --llm-plan-kv-cache="kv-budget=1000000000 block-sizes=64" 2>/dev/null | FileCheck %s --check-prefix=SIXTY-FOUR
 // RUN: llmir-opt %s --llm-plan-kv-cache="kv-budget=250000 context=64" 2>/dev/null | FileCheck %s --check-prefix=SHORT
 // RUN: llmir-opt %s --llm-plan-kv-cache="kv-budget=800000 sequences=4" -o /dev/null 2>&1 | FileCheck %s --check-prefix=FOUR
-// RUN: llmir-opt %s --llm-optimization-pipeline="kv-budget=250000 activations=f32" 2>/dev/null | FileCheck %s --check-prefix=PIPELINE
 
 // COUNTS-DAG: llm-plan-kv-cache: 2 layers-planned
 // COUNTS-DAG: llm-plan-kv-cache: 2 caches
@@ -36,7 +35,6 @@
 // RICH: llm.store_kv {{.*}}{layer = 1 : i32}
 // SHORT: !kv = !llm.paged_kv_cache<f16, 2, 2, 64, 8, 512>
 // SIXTY-FOUR: !kv = !llm.paged_kv_cache<f16, 2, 2, 64, 64, 512>
-// PIPELINE: !kv1 = !llm.paged_kv_cache<f16, 1, 2, 64, 32, 512, key_storage = i8, value_storage = i4,
 func.func @step(%context: !llm.step_context, %lens: tensor<?xi32>, %cu: tensor<?xi32>, %kv: !kv,
                 %slots: tensor<?xi32>, %table: tensor<?x?xi32>, %q: tensor<?x4x64xf32>,
                 %k: tensor<?x2x64xf32>) -> (tensor<?x4x64xf32>, !kv) attributes {llm.step} {

@@ -14,7 +14,6 @@
 // CHECK: scf.for %[[LAYER:.*]] = %{{.*}} to %c3 step
 // CHECK: func.call @linear_q4_0_i8_128x64(
 // CHECK: llvm.call
-// CHECK: func.call @[[FUSED:rope_store_kv_interleaved_1x32_32_interleaved_2x32_32_f16_3_1_32_32_16]](
+// CHECK: func.call @rope_store_kv_interleaved_1x32_32_interleaved_2x32_32_f16_3_1_32_32_16(
 // CHECK: llvm.call
 // CHECK: func.call @attention_2_f16_3_1_32_32_16_
-// CHECK: func.func private @[[FUSED]](

@@ -30,8 +30,8 @@ func.func @reserve(%kv: !kv, %k: tensor<2x3x2x64xf32>, %s: tensor<2xi32>) -> !kv
   %0, %slots, %blocks = llm.reserve_kv %kv, %s {tokens = 3 : i32} : (!kv, tensor<2xi32>) -> (!kv, tensor<6xi32>, tensor<2x3xi32>)
   // CHECK: llm.store_kv %[[KV0]], %{{.*}}, %{{.*}}, %[[SLOTS]] : (!kv, memref<2x3x2x64xf32>, memref<2x3x2x64xf32>, memref<6xi32>) -> !kv
   // DEALLOC: llm.store_kv
-  // DEALLOC-DAG: memref.dealloc %[[SLOTS]]
-  // DEALLOC-DAG: memref.dealloc %[[BLOCKS]]
+  // DEALLOC-DAG: bufferization.dealloc (%[[SLOTS]] : memref<6xi32>)
+  // DEALLOC-DAG: bufferization.dealloc (%[[BLOCKS]] : memref<2x3xi32>)
   %1 = llm.store_kv %0, %k, %k, %slots : (!kv, tensor<2x3x2x64xf32>, tensor<2x3x2x64xf32>, tensor<6xi32>) -> !kv
   return %1 : !kv
 }

@@ -274,18 +274,28 @@ void PlanKVCachePass::explain(func::FuncOp step) {
   for (auto [cache, formed] : llvm::enumerate(groups))
     for (const Group &group : formed)
       explain(step, cache, group);
-  // The first layer that could be wider says what the budget is short of.
+  // What the budget is short of: the option that would gain most for a byte.
+  const Layer *best = nullptr;
+  double most = 0;
   for (const Layer &layer : layers) {
     if (layer.option == 0)
       continue;
     const KVLayerOption &wider = options[layer.cache][layer.option - 1];
-    int64_t more = wider.bytes - optionOf(layer).bytes;
-    step.emitRemark("no wider: layer ")
-        << layer.index << " of cache " << layer.cache << " with keys in " << wider.keys.describe()
-        << " and values in " << wider.values.describe() << " would take " << more
-        << " bytes more, and " << budget - bytes << " are left";
-    return;
+    double gain = layer.sensitivity * (optionOf(layer).error - wider.error) /
+                  static_cast<double>(wider.bytes - optionOf(layer).bytes);
+    if (gain <= most)
+      continue;
+    best = &layer;
+    most = gain;
   }
+  if (!best)
+    return;
+  const KVLayerOption &wider = options[best->cache][best->option - 1];
+  step.emitRemark("no wider: layer ")
+      << best->index << " of cache " << best->cache << " with keys in " << wider.keys.describe()
+      << " and values in " << wider.values.describe() << " would take "
+      << wider.bytes - optionOf(*best).bytes << " bytes more, and " << budget - bytes
+      << " are left";
 }
 
 //===----------------------------------------------------------------------===//

@@ -1,7 +1,6 @@
 // What each pipeline leaves: llm ops after optimisation, only the LLVM dialect after the whole.
 // RUN: llmir-opt %s --llm-optimization-pipeline | FileCheck %s --check-prefix=OPTIMIZE
 // RUN: llmir-opt %s --llm-optimization-pipeline=activations=f32 | FileCheck %s --check-prefix=F32 --implicit-check-not=activations
-// RUN: llmir-opt %s --llm-optimization-pipeline=kv-budget=10000 2>/dev/null | FileCheck %s --check-prefix=BUDGET
 // RUN: llmir-opt %s --llm-optimization-pipeline=opt-level=0 | FileCheck %s --check-prefix=O0 --implicit-check-not=offset
 // RUN: llmir-opt %s --llm-cpu-pipeline=features=avx2,fma,f16c -o %t.mlir
 // RUN: FileCheck %s --input-file %t.mlir --check-prefix=LLVM
@@ -30,7 +29,6 @@ llm.weight @o : !llm.quantized_tensor<i8, [64, 64], true, true, 1, 32, 8, scale 
 // OPTIMIZE-NEXT: return
 
 // F32: llm.linear {{.*}} norm(@norm
-// BUDGET: !kv = !llm.paged_kv_cache<f16, 1, 1, 32, {{[0-9]+}}, 128, key_storage = i8, value_storage = i8,
 // O0: llm.rms_norm
 // O0: arith.addf
 

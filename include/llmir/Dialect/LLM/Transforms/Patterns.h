@@ -7,8 +7,8 @@
 
 namespace mlir::llm {
 
-/// `llm.append_kv` to `llm.reserve_kv` and `llm.store_kv`: see llm-separate-kv-allocation. Where the
-/// number of tokens is not known it is asked for by `tensor.dim` or `memref.dim`.
+/// `llm.append_kv` to `llm.reserve_kv` and `llm.store_kv`: see llm-separate-kv-allocation. Where
+/// the number of tokens is not known it is asked for by `tensor.dim` or `memref.dim`.
 void populateSeparateKVAllocationPatterns(RewritePatternSet &patterns);
 
 } // namespace mlir::llm

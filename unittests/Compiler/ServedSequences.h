@@ -6,13 +6,16 @@
 #define LLMIR_UNITTESTS_COMPILER_SERVEDSEQUENCES_H
 
 #include "llmir/Cache/PagedKVCache.h"
+#include "llmir/Cache/SpeculativeKVCache.h"
 #include "llmir/Device/WorkerTeam.h"
 #include "llmir/Engine/LoadedModel.h"
 #include "llmir/Engine/StepRunner.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
@@ -48,12 +51,19 @@ public:
     LogitsRows rows = LogitsRows::All;
   };
 
+  /// Over a cache of its own.
   ServedSequences(const LoadedModel &model, WorkerTeam &team, int64_t numBlocks,
                   uint64_t shuffleSeed)
-      : cache(model.manifest().caches.front(), numBlocks) {
+      : ServedSequences(
+            model, team,
+            std::make_unique<PagedKVCache>(model.manifest().caches.front(), numBlocks)) {
     cache.shuffleFreeBlocks(shuffleSeed);
+  }
+  /// Over a cache that somebody else manages, who outlives it.
+  ServedSequences(const LoadedModel &model, WorkerTeam &team, PagedKVCache &cache)
+      : cache(cache), model_(model), team_(team) {
     PagedKVCache *caches[] = {&cache};
-    auto runner = StepRunner::create(stepProgramOf(model), team, caches, {512, 32, 512});
+    auto runner = StepRunner::create(stepProgramOf(model), team, caches, {512, 64, 512});
     EXPECT_TRUE(runner.isOk()) << runner.status().message();
     runner_ = *std::move(runner);
   }
@@ -88,6 +98,50 @@ public:
     return step({{sequence, std::move(tokens)}}).front();
   }
 
+  /// Computes draft tokens on a branch of a sequence, token i after draft token `parents[i]` or the
+  /// context (-1), as one step with the tree's masks and positions; the logits of all of them.
+  Logits draft(SpeculativeKVCache &speculative, int32_t sequence, int32_t branch,
+               const Tokens &tokens, const std::vector<int32_t> &parents) {
+    CacheStepTables tables;
+    Status status = speculative.reserveSpeculativeKV(sequence, parents, branch, tables);
+    EXPECT_TRUE(status.isOk()) << status.message();
+    if (!status)
+      return {};
+    const TokenTree &tree = **speculative.branchTree(sequence, branch);
+    SequenceId fork = *speculative.branchSequence(sequence, branch);
+    auto count = static_cast<int32_t>(tokens.size());
+    auto length = static_cast<int32_t>(*cache.length(fork));
+    std::vector<int32_t> positions, rows(tokens.size()), cuLengths = {0, count};
+    std::vector<uint64_t> masks;
+    tree.appendPositions(length - count, positions);
+    tree.appendMasks(masks);
+    std::iota(rows.begin(), rows.end(), 0);
+    Logits logits(tokens.size() * static_cast<size_t>(model_.manifest().vocabularySize));
+    HostMemory workspace = *HostMemory::allocate(
+        static_cast<size_t>(model_.workspaceBytes(count, 1, count, team_.size())));
+    llmir_cache_view view = cache.view(tables);
+    llmir_step_args args = {};
+    args.struct_size = sizeof(llmir_step_args);
+    args.num_tokens = args.num_rows = count;
+    args.num_sequences = 1;
+    args.tokens = tokens.data();
+    args.positions = positions.data();
+    args.cu_lengths = cuLengths.data();
+    args.context_lengths = &length;
+    args.rows = rows.data();
+    args.logits = logits.data();
+    args.caches = &view;
+    args.num_caches = 1;
+    args.weights = model_.weights();
+    args.workspace = workspace.data();
+    args.world_size = 1;
+    args.barrier = &WorkerTeam::barrierEntry;
+    args.team = &team_;
+    args.tree_mask = tree.isChain() ? nullptr : masks.data();
+    team_.run([&](int32_t worker) { model_.step()(&args, worker, team_.size()); });
+    return logits;
+  }
+
   /// Gives every free block to sequences from `firstSequence` on, with tokens of their own.
   void fillPool(int32_t firstSequence) {
     int32_t blockSize = cache.layout().block_size;
@@ -105,9 +159,19 @@ public:
       EXPECT_TRUE(cache.freeSequence(SequenceId{id}).isOk());
   }
 
-  PagedKVCache cache;
+private:
+  ServedSequences(const LoadedModel &model, WorkerTeam &team, std::unique_ptr<PagedKVCache> owned)
+      : ServedSequences(model, team, *owned) {
+    owned_ = std::move(owned);
+  }
+
+public:
+  PagedKVCache &cache;
 
 private:
+  const LoadedModel &model_;
+  WorkerTeam &team_;
+  std::unique_ptr<PagedKVCache> owned_;
   std::unique_ptr<StepRunner> runner_;
 };
 

@@ -46,19 +46,28 @@ private:
 /// Finds the batch and makes the arguments of one function.
 class InputMaker {
 public:
-  InputMaker(func::FuncOp function, uint64_t seed, std::string &why)
-      : function(function), seed(seed), why(why), roles(findArgumentRoles(function)),
-        random(seed, 1) {}
+  InputMaker(const InputPlan &plan, uint64_t seed, std::string &why)
+      : plan(plan), seed(seed), why(why), roles(plan.roles), random(seed, 1),
+        needsPast(plan.needsKnownSequences), numAppends(plan.numAppends) {
+    values.resize(plan.types.size());
+    if (plan.appendsOneToken)
+      fixed[SizeRole::TokensEach] = 1;
+    for (Type type : plan.types)
+      if (auto cache = dyn_cast<PagedKVCacheType>(type)) {
+        longest = std::min(longest, cache.getMaxSeqLen());
+        blockSize = cache.getBlockSize();
+      }
+  }
 
   FailureOr<FunctionInputs> make() {
-    readFunction();
     if (failed(readFixedSizes()) || failed(chooseBatch()))
       return failure();
-    for (BlockArgument argument : function.getArguments())
-      if (isa<PagedKVCacheType>(argument.getType()) && failed(makeCache(argument)))
+    for (auto [number, type] : llvm::enumerate(plan.types))
+      if (auto cache = dyn_cast<PagedKVCacheType>(type);
+          cache && failed(makeCache(static_cast<unsigned>(number), cache)))
         return failure();
-    for (BlockArgument argument : function.getArguments())
-      if (failed(makeArgument(argument)))
+    for (unsigned number = 0; number < plan.types.size(); ++number)
+      if (failed(makeArgument(number)))
         return failure();
     return FunctionInputs{batch, std::move(values)};
   }
@@ -69,35 +78,13 @@ private:
     return failure();
   }
 
-  /// Which caches the function extends, and how far a sequence may go.
-  void readFunction() {
-    values.resize(function.getNumArguments());
-    SetVector<Operation *> pending;
-    pending.insert(function);
-    for (size_t i = 0; i < pending.size(); ++i)
-      pending[i]->walk([&](Operation *op) {
-        if (auto append = dyn_cast<AppendKVOp>(op)) {
-          bool isRepeated = append->getParentOp() != pending[i];
-          numAppends += isRepeated ? 8 : 1;
-          if (cast<ShapedType>(append.getKeys().getType()).getRank() == 3)
-            fixed[SizeRole::TokensEach] = 1;
-        }
-        needsPast |= isa<ForkOp, CommitOp, FreeSequencesOp>(op);
-        if (auto call = dyn_cast<func::CallOp>(op))
-          if (auto callee =
-                  SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(call, call.getCalleeAttr()))
-            pending.insert(callee);
-      });
-    for (BlockArgument argument : function.getArguments())
-      if (auto type = dyn_cast<PagedKVCacheType>(argument.getType())) {
-        longest = std::min(longest, type.getMaxSeqLen());
-        blockSize = type.getBlockSize();
-      }
+  PagedKVCacheType cacheType(unsigned argument) const {
+    return cast<PagedKVCacheType>(plan.types[argument]);
   }
 
   LogicalResult readFixedSizes() {
-    for (auto [argument, role] : llvm::zip_equal(function.getArguments(), roles)) {
-      auto type = dyn_cast<RankedTensorType>(argument.getType());
+    for (auto [argument, role] : llvm::zip_equal(plan.types, roles)) {
+      auto type = dyn_cast<RankedTensorType>(argument);
       if (!type)
         continue;
       if (role.sizes.size() != static_cast<size_t>(type.getRank()))
@@ -115,10 +102,7 @@ private:
           return refuse("its types want " + Twine(entry->second) + " and " + Twine(known) +
                         " of the same thing");
         if (sizeRole == SizeRole::TableColumns && role.cacheArgument)
-          longest = std::min(
-              longest,
-              known * cast<PagedKVCacheType>(function.getArgument(*role.cacheArgument).getType())
-                          .getBlockSize());
+          longest = std::min(longest, known * cacheType(*role.cacheArgument).getBlockSize());
       }
     }
     return success();
@@ -232,15 +216,14 @@ private:
     }
   }
 
-  LogicalResult makeCache(BlockArgument argument) {
-    auto type = cast<PagedKVCacheType>(argument.getType());
+  LogicalResult makeCache(unsigned number, PagedKVCacheType type) {
     auto state = buildCache(type, numAppends == 0);
     auto later = buildCache(type, /*withNewTokens=*/true);
     if (!state || !later || !state->cache().status().isOk())
-      return refuse("its cache of argument " + Twine(argument.getArgNumber()) + " cannot be made");
+      return refuse("its cache of argument " + Twine(number) + " cannot be made");
     fill(*state);
-    values[argument.getArgNumber()] = CacheValue{state, state->version};
-    afterStep[argument.getArgNumber()] = later;
+    values[number] = CacheValue{state, state->version};
+    afterStep[number] = later;
     return success();
   }
 
@@ -272,17 +255,16 @@ private:
   }
 
   int64_t neededColumns(unsigned cache) {
-    int64_t size = cast<PagedKVCacheType>(function.getArgument(cache).getType()).getBlockSize();
+    int64_t size = cacheType(cache).getBlockSize();
     int64_t columns = 1;
     for (const BatchShape::Sequence &sequence : batch.sequences)
       columns = std::max(columns, (sequence.past + sequence.tokens + size - 1) / size);
     return columns;
   }
 
-  LogicalResult makeArgument(BlockArgument argument) {
-    unsigned number = argument.getArgNumber();
+  LogicalResult makeArgument(unsigned number) {
     const ArgumentRole &role = roles[number];
-    Type type = argument.getType();
+    Type type = plan.types[number];
     if (isa<PagedKVCacheType>(type))
       return success();
     if (isa<StepContextType>(type)) {
@@ -436,7 +418,7 @@ private:
     }
   }
 
-  func::FuncOp function;
+  const InputPlan &plan;
   uint64_t seed;
   std::string &why;
   SmallVector<ArgumentRole> roles;
@@ -444,14 +426,36 @@ private:
   BatchShape batch;
   SmallVector<RuntimeValue> values;
   std::map<SizeRole, int64_t> fixed;
-  bool isPadded = false, needsPast = false;
-  int64_t numAppends = 0, longest = 4096, blockSize = 16;
+  bool isPadded = false, needsPast;
+  int64_t numAppends, longest = 4096, blockSize = 16;
   /// What caches look like once the step's tokens have their places.
   std::map<unsigned, std::shared_ptr<CacheState>> afterStep;
 };
 } // namespace
 
-FailureOr<FunctionInputs> llm::makeFunctionInputs(func::FuncOp function, uint64_t seed,
+InputPlan llm::planInputs(func::FuncOp function) {
+  InputPlan plan;
+  plan.types.assign(function.getArgumentTypes().begin(), function.getArgumentTypes().end());
+  plan.roles = findArgumentRoles(function);
+  SetVector<Operation *> pending;
+  pending.insert(function);
+  for (size_t i = 0; i < pending.size(); ++i)
+    pending[i]->walk([&](Operation *op) {
+      if (auto append = dyn_cast<AppendKVOp>(op)) {
+        bool isRepeated = append->getParentOp() != pending[i];
+        plan.numAppends += isRepeated ? 8 : 1;
+        plan.appendsOneToken |= cast<ShapedType>(append.getKeys().getType()).getRank() == 3;
+      }
+      plan.needsKnownSequences |= isa<ForkOp, CommitOp, FreeSequencesOp>(op);
+      if (auto call = dyn_cast<func::CallOp>(op))
+        if (auto callee =
+                SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(call, call.getCalleeAttr()))
+          pending.insert(callee);
+    });
+  return plan;
+}
+
+FailureOr<FunctionInputs> llm::makeFunctionInputs(const InputPlan &plan, uint64_t seed,
                                                   std::string &why) {
-  return InputMaker(function, seed, why).make();
+  return InputMaker(plan, seed, why).make();
 }

@@ -96,16 +96,21 @@ void PassValidation::warnOnce(Operation *op, const std::string &function, const 
 }
 
 PassValidation::Baseline PassValidation::evaluate(ModuleOp module, Pass *pass) {
-  Baseline result{module, ::print(module), {}, toleranceFor(module)};
+  Baseline result{module, ::print(module), {}, {}, toleranceFor(module)};
+  if (pass)
+    result.plans = baseline.plans;
   for (auto function : module.getOps<func::FuncOp>()) {
     if (function.isExternal() || function.isPrivate())
       continue;
     std::string name = function.getSymName().str();
     std::vector<Outcome> outcomes;
+    InputPlan &plan = result.plans[name];
+    if (!plan.fits(function) || plan.types.empty())
+      plan = planInputs(function);
     for (unsigned i = 0; i < numInputs; ++i) {
       WeightValues weights(seed + i);
       std::string why;
-      FailureOr<FunctionInputs> inputs = makeFunctionInputs(function, seed + i, why);
+      FailureOr<FunctionInputs> inputs = makeFunctionInputs(plan, seed + i, why);
       if (mlir::failed(inputs)) {
         warnOnce(function, name, "no inputs can be made for it: " + why);
         break;

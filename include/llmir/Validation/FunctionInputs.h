@@ -35,9 +35,31 @@ struct FunctionInputs {
   SmallVector<RuntimeValue> arguments;
 };
 
-/// Inputs that fit the function, or a failure and in `why` what stands in the way.
-FailureOr<FunctionInputs> makeFunctionInputs(func::FuncOp function, uint64_t seed,
+/// What inputs depend on beside the seed. Made once of a function, it serves what passes make of
+/// the function as long as its arguments have the same types: fewer uses say less about them.
+struct InputPlan {
+  SmallVector<Type> types; ///< Of the arguments.
+  SmallVector<ArgumentRole> roles;
+  int64_t numAppends = 0;       ///< Times that the function makes room for a step's tokens.
+  bool appendsOneToken = false; ///< Of each sequence, by the form of its appends.
+  bool needsKnownSequences = false;
+
+  /// Whether `function` takes what the plan is for.
+  bool fits(func::FuncOp function) const {
+    return function.getArgumentTypes() == ArrayRef<Type>(types);
+  }
+};
+
+/// Reads the plan off a function.
+InputPlan planInputs(func::FuncOp function);
+
+/// Inputs that fit the plan, or a failure and in `why` what stands in the way.
+FailureOr<FunctionInputs> makeFunctionInputs(const InputPlan &plan, uint64_t seed,
                                              std::string &why);
+inline FailureOr<FunctionInputs> makeFunctionInputs(func::FuncOp function, uint64_t seed,
+                                                    std::string &why) {
+  return makeFunctionInputs(planInputs(function), seed, why);
+}
 
 } // namespace mlir::llm
 

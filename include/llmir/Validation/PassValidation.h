@@ -41,6 +41,7 @@ private:
     ModuleOp module;
     std::string text; ///< The module as it was when these were computed.
     std::map<std::string, std::vector<Outcome>> outcomes;
+    std::map<std::string, InputPlan> plans; ///< Of functions as they were first.
     Tolerance tolerance;
   };
 

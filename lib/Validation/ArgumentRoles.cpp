@@ -46,10 +46,10 @@ public:
 
   void read(Operation *op) {
     llvm::TypeSwitch<Operation *>(op)
-        .Case<AppendKVOp, StoreKVOp, LookupKVOp, BlockTableOp, SequenceLengthsOp, FreeSequencesOp,
-              PagedAttentionOp, AttentionOp, EmbeddingOp, RopeOp, LogitsOp, SampleOp, VerifyOp,
-              ForkOp, CommitOp, RollbackOp, CreateKVCacheOp, RecvOp, LinearOp>(
-            [&](auto typed) { read(typed); })
+        .Case<AppendKVOp, ReserveKVOp, StoreKVOp, RopeStoreKVOp, LookupKVOp, BlockTableOp,
+              SequenceLengthsOp, FreeSequencesOp, PagedAttentionOp, AttentionOp, EmbeddingOp,
+              RopeOp, LogitsOp, SampleOp, VerifyOp, ForkOp, CommitOp, RollbackOp, CreateKVCacheOp,
+              RecvOp, LinearOp>([&](auto typed) { read(typed); })
         .Default([](Operation *) {});
   }
 
@@ -95,6 +95,23 @@ private:
     readKeysAndValues(op, SizeRole::Sequences);
     if (is(op.getSeqIds()))
       set(NumberRole::SequenceIds, {SizeRole::Sequences});
+  }
+  void read(ReserveKVOp op) {
+    if (is(op.getSeqIds()))
+      set(NumberRole::SequenceIds, {SizeRole::Sequences});
+    else
+      set(NumberRole::Count, {});
+  }
+  void read(RopeStoreKVOp op) {
+    readKeysAndValues(op, SizeRole::Tokens);
+    if (llvm::is_contained(op.getQueries(), value))
+      floats({SizeRole::Tokens, SizeRole::Any, SizeRole::Any});
+    if (is(op.getPositions()))
+      set(NumberRole::Positions, {SizeRole::Tokens});
+    if (is(op.getSlots())) {
+      set(NumberRole::Slots, {SizeRole::Tokens});
+      role.cacheArgument = findCacheArgument(op.getCache());
+    }
   }
   void read(StoreKVOp op) {
     readLayer(op);

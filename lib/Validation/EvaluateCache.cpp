@@ -1,6 +1,8 @@
 // Evaluation of the ops that make, extend, read and shorten caches. A cache that was consumed may
 // not be used again: its version is over.
 
+#include "Rotation.h"
+
 #include "llmir/Cache/StoredTokenCopy.h"
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
 #include "llmir/Validation/CacheState.h"
@@ -109,6 +111,57 @@ static Evaluated evaluate(StoreKVOp op, Interpreter &in) {
   if (!layer || storeTokens(op, *cache, *layer, in.integers(op.getSlots()), in.tensor(op.getKeys()),
                             in.tensor(op.getValues()), in) == Evaluated::Failed)
     return Evaluated::Failed;
+  return consume(op.getCache(), op.getNewCache(), in);
+}
+
+static Evaluated evaluate(ReserveKVOp op, Interpreter &in) {
+  CacheState *cache = getCache(op, op.getCache(), in);
+  if (!cache)
+    return Evaluated::Failed;
+  int64_t tokens = op.getTokenCount() ? in.integer(op.getTokenCount())
+                                      : static_cast<int64_t>(op.getTokens().value_or(0));
+  SmallVector<int64_t> ids = in.integers(op.getSeqIds());
+  std::vector<AppendRequest> requests;
+  for (int64_t id : ids)
+    requests.push_back({sequence(id), tokens});
+  ::llmir::CacheStepTables tables;
+  ::llmir::Status status = cache->cache().reserve(requests, tables);
+  if (!status.isOk())
+    return in.fail(op, status.message());
+  auto batch = static_cast<int64_t>(ids.size());
+  TensorValue slots = Interpreter::makeTensorFor(op.getSlots(), {batch * tokens});
+  TensorValue blocks = Interpreter::makeTensorFor(op.getBlockIndices(), {batch, tokens});
+  for (auto [i, slot] : llvm::enumerate(tables.slots)) {
+    slots.setInteger(static_cast<int64_t>(i), slot);
+    blocks.setInteger(static_cast<int64_t>(i), slot / cache->layout().block_size);
+  }
+  if (in.setTensor(op.getSlots(), std::move(slots)) == Evaluated::Failed ||
+      in.setTensor(op.getBlockIndices(), std::move(blocks)) == Evaluated::Failed)
+    return Evaluated::Failed;
+  return consume(op.getCache(), op.getNewCache(), in);
+}
+
+static Evaluated evaluate(RopeStoreKVOp op, Interpreter &in) {
+  CacheState *cache = getCache(op, op.getCache(), in);
+  if (!cache)
+    return Evaluated::Failed;
+  SmallVector<int64_t> positions = in.integers(op.getPositions());
+  Rotation rotation = getRotation(op, in);
+  TensorValue keys = in.tensor(op.getKeys());
+  if (keys.dim(0) != static_cast<int64_t>(positions.size()))
+    return in.fail(op, "expected a position for each of " + Twine(keys.dim(0)) + " tokens");
+  rotate(keys, positions, rotation);
+  if (storeTokens(op, *cache, op.getLayer(), in.integers(op.getSlots()), keys,
+                  in.tensor(op.getValues()), in) == Evaluated::Failed)
+    return Evaluated::Failed;
+  for (auto [query, rotated] : llvm::zip_equal(op.getQueries(), op.getRotated())) {
+    TensorValue result = in.tensor(query);
+    if (result.dim(0) != static_cast<int64_t>(positions.size()))
+      return in.fail(op, "expected a position for each of " + Twine(result.dim(0)) + " tokens");
+    rotate(result, positions, rotation);
+    if (in.setTensor(rotated, std::move(result)) == Evaluated::Failed)
+      return Evaluated::Failed;
+  }
   return consume(op.getCache(), op.getNewCache(), in);
 }
 
@@ -287,8 +340,8 @@ static Evaluated evaluate(CreateKVCacheOp op, Interpreter &in) {
 
 Evaluated llm::evaluateCache(Operation *op, Interpreter &in) {
   return llvm::TypeSwitch<Operation *, Evaluated>(op)
-      .Case<CreateKVCacheOp, AppendKVOp, StoreKVOp, LookupKVOp, BlockTableOp, SequenceLengthsOp,
-            FreeSequencesOp, ForkOp, RollbackOp, CommitOp>(
+      .Case<CreateKVCacheOp, AppendKVOp, ReserveKVOp, StoreKVOp, RopeStoreKVOp, LookupKVOp,
+            BlockTableOp, SequenceLengthsOp, FreeSequencesOp, ForkOp, RollbackOp, CommitOp>(
           [&](auto typed) { return evaluate(typed, in); })
       .Case([&](FreeKVCacheOp free) {
         return getCache(op, free.getCache(), in) ? consume(free.getCache(), Value(), in)

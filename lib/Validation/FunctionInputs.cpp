@@ -446,6 +446,8 @@ InputPlan llm::planInputs(func::FuncOp function) {
         plan.numAppends += isRepeated ? 8 : 1;
         plan.appendsOneToken |= cast<ShapedType>(append.getKeys().getType()).getRank() == 3;
       }
+      if (isa<ReserveKVOp>(op))
+        plan.numAppends += op->getParentOp() != pending[i] ? 8 : 1;
       plan.needsKnownSequences |= isa<ForkOp, CommitOp, FreeSequencesOp>(op);
       if (auto call = dyn_cast<func::CallOp>(op))
         if (auto callee =

@@ -33,6 +33,93 @@ TEST(ReferenceAttentionKernelsTest, GroupsOfHeadsShareKeysAndValues) {
   EXPECT_EQ(largestDifference(attention(query, keys, values, shape), expected), 0.0);
 }
 
+/// One head of size 1 whose scores are the keys' logarithms, so that weights are the numbers given:
+/// a query of 1s at the last positions.
+Matrix attendTo(const Values &weights, const Values &values, int64_t queries,
+                const AttentionOptions &options) {
+  Values logarithms;
+  for (double weight : weights)
+    logarithms.push_back(std::log(weight));
+  auto count = static_cast<int64_t>(weights.size());
+  return attention(Matrix(queries, 1, Values(static_cast<size_t>(queries), 1.0)),
+                   Matrix(count, 1, logarithms), Matrix(count, 1, values), {1, 1, 1, 1, 1.0},
+                   options);
+}
+
+void expectRows(const Matrix &actual, const Values &expected) {
+  ASSERT_EQ(actual.rows(), static_cast<int64_t>(expected.size()));
+  for (int64_t i = 0; i < actual.rows(); ++i)
+    EXPECT_NEAR(actual.at(i, 0), expected[static_cast<size_t>(i)], 1e-13) << "row " << i;
+}
+
+TEST(ReferenceAttentionKernelsTest, SeesLaterKeysWhenNotCausal) {
+  AttentionOptions options;
+  options.causal = false;
+  // 1/4, 3/4 of 8 and 16 for both queries.
+  expectRows(attendTo({1, 3}, {8, 16}, 2, options), {14, 14});
+}
+
+TEST(ReferenceAttentionKernelsTest, LeavesAWindowAndSinks) {
+  AttentionOptions options;
+  options.window = 2;
+  expectRows(attendTo({1, 2, 2, 1}, {9, 10, 30, 60}, 2, options), {20, 40});
+  options.numSinks = 1;
+  // (9 + 2 * 10 + 2 * 30) / 5 and (9 + 2 * 30 + 60) / 4.
+  expectRows(attendTo({1, 2, 2, 1}, {9, 10, 30, 60}, 2, options), {17.8, 32.25});
+}
+
+TEST(ReferenceAttentionKernelsTest, CapsScores) {
+  AttentionOptions options;
+  options.softCap = 1.0;
+  // tanh(log 3) = (3 - 1/3) / (3 + 1/3) = 0.8, tanh(log 1) = 0.
+  double weight = std::exp(0.8);
+  expectRows(attendTo({1, 3}, {0, 1}, 1, options), {weight / (1 + weight)});
+}
+
+TEST(ReferenceAttentionKernelsTest, PenalisesDistanceAndCountsSinks) {
+  AttentionOptions options;
+  const float slopes[] = {float(std::log(2.0))};
+  options.alibiSlopes = slopes;
+  // Weights 4 / 4, 2 / 2 and 1.
+  Matrix output = attendTo({4, 2, 1}, {3, 6, 9}, 1, options);
+  EXPECT_NEAR(output.at(0, 0), 6.0, 1e-6);
+  AttentionOptions sinks;
+  const float logits[] = {0.0f};
+  sinks.sinkLogits = logits; // One more weight of 1, without a value.
+  expectRows(attendTo({1, 2}, {4, 8}, 1, sinks), {5});
+}
+
+TEST(ReferenceAttentionKernelsTest, AddsMasksAndGivesZerosWhereNothingIsSeen) {
+  const float none = -INFINITY;
+  AttentionOptions options;
+  options.causal = false;
+  const float mask[] = {0, none, 0, none, none, none};
+  options.mask = {mask, 1};
+  expectRows(attendTo({1, 5, 3}, {4, 100, 8}, 2, options), {7, 0});
+  const float bias[] = {float(std::log(3.0)), 0, none, 0, 0, 0};
+  options.mask = {bias, 1};
+  EXPECT_NEAR(attendTo({1, 3, 4}, {4, 8, 100}, 2, options).at(0, 0), 6.0, 1e-6);
+  // A mask of each head.
+  AttentionShape shape{2, 1, 1, 1, 1.0};
+  Matrix query(1, 2, Values{1, 1}), keys(2, 1, Values{0, 0}), values(2, 1, Values{1, 2});
+  const float heads[] = {0, none, none, 0};
+  options.mask = {heads, 2};
+  Matrix expected(1, 2, Values{1, 2});
+  EXPECT_EQ(largestDifference(attention(query, keys, values, shape, options), expected), 0.0);
+}
+
+TEST(ReferenceAttentionKernelsTest, GivesZerosToQueriesBeforeTheFirstKey) {
+  // Two queries, one key: the first is at position -1.
+  expectRows(attendTo({1}, {5}, 2, {}), {0, 5});
+}
+
+TEST(ReferenceAttentionKernelsTest, ReadsTreeMasks) {
+  AttentionOptions options;
+  const uint64_t trees[] = {0b01, 0b11, 0b101};
+  options.treeMask = trees;
+  expectRows(attendTo({1, 1, 1, 2}, {2, 4, 6, 9}, 3, options), {3, 4, 6});
+}
+
 /// Four sequences in one cache whose blocks are dealt out in a random order.
 class PagedReferenceTest : public testing::TestWithParam<llmir_element_type> {
 protected:

@@ -14,23 +14,22 @@ namespace llmir::reference {
 /// Whether the query at `position` sees key `j`; `tree` is its mask over the keys from `treeBegin`.
 static bool isSeen(int64_t position, int64_t j, const AttentionOptions &options,
                    const uint64_t *tree, int64_t treeBegin) {
-  if (j > position)
+  if (options.causal && j > position)
     return false;
   if (tree && j >= treeBegin && (*tree >> (j - treeBegin) & 1) == 0)
     return false;
   return options.window == 0 || j > position - options.window || j < options.numSinks;
 }
 
-/// The softmax-weighted sum of one head's values for query `i`.
-static void attendOneHead(const Matrix &query, const Matrix &keys, const Matrix &values,
-                          const AttentionShape &shape, const AttentionOptions &options, int64_t i,
-                          int64_t head, Matrix &output) {
+/// The scores of one head's keys for query `i`; minus infinity where one is not seen.
+static std::vector<double> scoreKeys(const Matrix &query, const Matrix &keys,
+                                     const AttentionShape &shape, const AttentionOptions &options,
+                                     int64_t i, int64_t head) {
   int64_t kvHead = head / (shape.numHeads / shape.numKVHeads);
   int64_t position = keys.rows() - query.rows() + i;
   const uint64_t *tree = options.treeMask.empty() ? nullptr : &options.treeMask[i];
-  std::vector<double> weights(static_cast<size_t>(position + 1), -HUGE_VAL);
-  double largest = options.sinkLogits.empty() ? -HUGE_VAL : options.sinkLogits[head];
-  for (int64_t j = 0; j <= position; ++j) {
+  std::vector<double> scores(static_cast<size_t>(keys.rows()), -HUGE_VAL);
+  for (int64_t j = 0; j < keys.rows(); ++j) {
     if (!isSeen(position, j, options, tree, keys.rows() - query.rows()))
       continue;
     double score = 0.0;
@@ -41,17 +40,35 @@ static void attendOneHead(const Matrix &query, const Matrix &keys, const Matrix 
       score = options.softCap * std::tanh(score / options.softCap);
     if (!options.alibiSlopes.empty())
       score += options.alibiSlopes[head] * double(j - position);
-    weights[j] = score;
-    largest = std::max(largest, score);
+    if (!options.mask.numbers.empty()) {
+      int64_t row = (options.mask.heads > 1 ? head * query.rows() : 0) + i;
+      score += options.mask.numbers[static_cast<size_t>(row * keys.rows() + j)];
+    }
+    scores[j] = score;
   }
-  double sum = options.sinkLogits.empty() ? 0.0 : std::exp(options.sinkLogits[head] - largest);
+  return scores;
+}
+
+/// The softmax-weighted sum of one head's values for query `i`.
+static void attendOneHead(const Matrix &query, const Matrix &keys, const Matrix &values,
+                          const AttentionShape &shape, const AttentionOptions &options, int64_t i,
+                          int64_t head, Matrix &output) {
+  int64_t kvHead = head / (shape.numHeads / shape.numKVHeads);
+  std::vector<double> weights = scoreKeys(query, keys, shape, options, i, head);
+  double sink = options.sinkLogits.empty() ? -HUGE_VAL : options.sinkLogits[head];
+  double largest = sink;
+  for (double score : weights)
+    largest = std::max(largest, score);
+  if (largest == -HUGE_VAL)
+    return; // The output is zero already.
+  double sum = std::exp(sink - largest);
   for (double &weight : weights) {
     weight = std::exp(weight - largest);
     sum += weight;
   }
   for (int64_t d = 0; d < shape.valueHeadDim; ++d) {
     double total = 0.0;
-    for (int64_t j = 0; j <= position; ++j)
+    for (int64_t j = 0; j < keys.rows(); ++j)
       if (weights[j] > 0)
         total += weights[j] * values.at(j, kvHead * shape.valueHeadDim + d);
     output.at(i, head * shape.valueHeadDim + d) = total / sum;

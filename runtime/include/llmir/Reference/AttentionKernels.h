@@ -21,6 +21,12 @@ struct AttentionShape {
   double scale = 1.0;
 };
 
+/// What is added to scores: [heads or 1, queries, keys]; minus infinity hides a key.
+struct AttentionMask {
+  std::span<const float> numbers;
+  int64_t heads = 1; ///< 1: the same for all.
+};
+
 /// What changes scores and which keys are seen; the defaults change nothing.
 struct AttentionOptions {
   int64_t window = 0;   ///< Last positions that a query sees, its own included; 0: all.
@@ -30,11 +36,14 @@ struct AttentionOptions {
   std::span<const float> sinkLogits;  ///< [heads]: joins the sum of weights, without a value.
   /// [queries]: bit j lets a query see the j-th of the last `queries` keys; keys before are seen.
   std::span<const uint64_t> treeMask;
+  bool causal = true; ///< Otherwise keys behind the query are seen, too.
+  AttentionMask mask = {};
 };
 
-/// Causal attention of one sequence: query [q, heads * key dim] are its last q tokens, keys
-/// [c, KV heads * key dim] and values [c, KV heads * value dim] all of its c tokens; query i sees
-/// the keys up to c - q + i. Returns [q, heads * value dim].
+/// Attention of one sequence: query [q, heads * key dim] are its last q tokens, keys
+/// [c, KV heads * key dim] and values [c, KV heads * value dim] all of its c tokens; query i is at
+/// position c - q + i and, unless `causal` is off, sees the keys up to there. A query that sees
+/// none gets zeros. Returns [q, heads * value dim].
 Matrix attention(const Matrix &query, const Matrix &keys, const Matrix &values,
                  const AttentionShape &shape, const AttentionOptions &options = {});
 

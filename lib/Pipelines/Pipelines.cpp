@@ -107,6 +107,7 @@ static void addKernelPasses(OpPassManager &manager, const PipelineOptions &optio
   manager.addPass(createFormParallelStepPass(step));
   ConvertLLMToCPUPassOptions functions;
   functions.features.assign(options.features.begin(), options.features.end());
+  functions.attention = options.attention;
   manager.addPass(createConvertLLMToCPUPass(functions));
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
@@ -157,6 +158,18 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
       llvm::cl::values(clEnumValN(ActivationType::F32, "f32", "as they are"),
                        clEnumValN(ActivationType::BF16, "bf16", "rounded to bf16"),
                        clEnumValN(ActivationType::I8, "i8", "int8 in groups of 32"))};
+  Option<AttentionTechnique> attention{
+      *this, "attention", llvm::cl::desc("How functions compute dense attention"),
+      llvm::cl::init(AttentionTechnique::Flash),
+      llvm::cl::values(
+          clEnumValN(AttentionTechnique::Flash, "flash", "tiles of keys, online softmax"),
+          clEnumValN(AttentionTechnique::FusedSoftmax, "fused-softmax",
+                     "scores of a block of rows, weights computed in the product"),
+          clEnumValN(AttentionTechnique::Masked, "masked",
+                     "scores of all rows, masked tiles skipped"),
+          clEnumValN(AttentionTechnique::SlidingWindow, "sliding-window",
+                     "scores of a block of rows for its window"),
+          clEnumValN(AttentionTechnique::ThreePass, "three-pass", "scores of all rows and keys"))};
   ListOption<std::string> features{
       *this, "features",
       llvm::cl::desc("LLVM names of the features that the code may use (default: the host's)")};
@@ -189,6 +202,7 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
     options.worldSize = worldSize;
     options.rank = rank;
     options.activations = activations;
+    options.attention = attention;
     options.features.assign(features.begin(), features.end());
     return options;
   }

@@ -4,6 +4,7 @@
 #ifndef LLMIR_PIPELINES_PIPELINES_H
 #define LLMIR_PIPELINES_PIPELINES_H
 
+#include "llmir/Conversion/LLMToCPU/Passes.h"
 #include "llmir/Dialect/LLM/Transforms/Passes.h"
 #include "mlir/Pass/PassManager.h"
 
@@ -59,6 +60,8 @@ struct KVCachePlanning {
 struct PipelineOptions {
   /// Type to which matrix ops convert their activations.
   ActivationType activations = ActivationType::I8;
+  /// How functions compute dense attention.
+  AttentionTechnique attention = AttentionTechnique::Flash;
   /// Rounds float weights; absent: they keep the checkpoint's types.
   std::optional<WeightQuantization> weights;
   /// Chooses how KV caches are stored; absent: as the module says.

@@ -1,10 +1,11 @@
 // Converts functions that manage a cache themselves: `llm.append_kv`, `llm.store_kv`,
-// `llm.block_table` and `llm.paged_attention`, padded or ragged, over memrefs and the runtime's
-// cache handle. Every tile of an op is computed where the op stood.
+// `llm.block_table`, `llm.paged_attention` and `llm.attention`, padded or ragged, over memrefs and
+// the runtime's cache handle. Every tile of an op is computed where the op stood.
 
 #include "CPUOpChecks.h"
 #include "CacheOpConversion.h"
 #include "CacheOpKernels.h"
+#include "DenseAttentionConversion.h"
 #include "HostFeatures.h"
 #include "RuntimeCalls.h"
 
@@ -108,6 +109,23 @@ struct PagedAttentionConversion : OpConversionPattern<PagedAttentionOp> {
   CPUConversion &conversion;
 };
 
+struct DenseAttentionConversion : OpConversionPattern<AttentionOp> {
+  DenseAttentionConversion(const TypeConverter &types, CPUConversion &conversion,
+                           AttentionTechnique technique)
+      : OpConversionPattern(types, conversion.module.getContext()), conversion(conversion),
+        technique(technique) {}
+
+  LogicalResult matchAndRewrite(AttentionOp op, OpAdaptor operands,
+                                ConversionPatternRewriter &rewriter) const override {
+    ++conversion.numConverted;
+    HostEmitter c(op, conversion.module, rewriter);
+    rewriter.replaceOp(op, emitDenseAttention(c.b, conversion.library, op, operands, technique));
+    return success();
+  }
+  CPUConversion &conversion;
+  AttentionTechnique technique;
+};
+
 class ConvertLLMToCPUPass : public impl::ConvertLLMToCPUPassBase<ConvertLLMToCPUPass>,
                             public CountingPass {
 public:
@@ -128,6 +146,7 @@ public:
     RewritePatternSet patterns(&getContext());
     populateCacheOpPatterns(patterns, types, conversion);
     patterns.add<PagedAttentionConversion>(types, conversion);
+    patterns.add<DenseAttentionConversion>(types, conversion, attention);
     if (failed(convertCacheFunctions(functions, types, std::move(patterns))))
       return signalPassFailure();
     count("ops-converted", conversion.numConverted);

@@ -5,6 +5,7 @@
 
 #include "CPUOpChecks.h"
 #include "CacheOpKernels.h"
+#include "DenseAttention.h"
 #include "StepArguments.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -30,7 +31,7 @@ public:
   LogicalResult check(Operation *op) {
     return llvm::TypeSwitch<Operation *, LogicalResult>(op)
         .Case<EmbeddingOp, LogitsOp, RopeOp, RopeStoreKVOp, StoreKVOp, PagedAttentionOp,
-              func::ReturnOp>(
+              AttentionOp, func::ReturnOp>(
             [&](auto typed) { return failed(checkSizes(op)) ? failure() : checkUses(typed); })
         .Case<LoadWeightOp, RMSNormOp, LinearOp, SwiGLUOp, AllReduceOp, arith::AddFOp>(
             [&](Operation *) { return checkSizes(op); })
@@ -135,6 +136,18 @@ private:
         failed(checkInput(op, "tree_mask", op.getTreeMask(), StepInput::TreeMask)))
       return failure();
     return checkAttention(op);
+  }
+
+  LogicalResult checkUses(AttentionOp op) {
+    if (!op.getCuLengths())
+      return op.emitOpError("expected a ragged query with cu_lengths in a step, but got ")
+             << op.getQuery().getType();
+    if (failed(checkInput(op, "cu_lengths", op.getCuLengths(), StepInput::CuLengths)))
+      return failure();
+    if (op.getCuKeyLengths() &&
+        failed(checkInput(op, "cu_key_lengths", op.getCuKeyLengths(), StepInput::CuLengths)))
+      return failure();
+    return checkDenseAttention(op);
   }
 
   /// The logits, if the step computes any, then the caches in order, each as its last op left it.

@@ -149,7 +149,8 @@ FailureOr<StepPlan> StepPlanner::plan() {
 LogicalResult StepPlanner::planOp(Operation *op) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case<EmbeddingOp, LoadWeightOp, RMSNormOp, LinearOp, RopeOp, RopeStoreKVOp, StoreKVOp,
-            PagedAttentionOp, LogitsOp, AllReduceOp>([&](auto typed) { return plan(typed); })
+            PagedAttentionOp, AttentionOp, LogitsOp, AllReduceOp>(
+          [&](auto typed) { return plan(typed); })
       .Case<SwiGLUOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::SwiGLU); })
       .Case<arith::AddFOp>([&](Operation *) { return planElementwise(op, ElementwiseKind::Add); })
       .Default([](Operation *other) { return emitNoStepForm(other); });

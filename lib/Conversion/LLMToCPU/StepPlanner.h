@@ -82,6 +82,9 @@ private:
   void addScales(PlanCall &call, const llmir_cache_layout &layout, int64_t cache);
   LogicalResult plan(PagedAttentionOp op);
 
+  // Attention to rows (DenseAttentionPlanning.cpp).
+  LogicalResult plan(AttentionOp op);
+
   // Rotations (RopePlanning.cpp).
   LogicalResult planRopeTables();
   LogicalResult plan(RopeOp op);

@@ -8,7 +8,7 @@
 // Ops that only a step may have, or none yet.
 llm.weight @w : tensor<64x64xf16>
 func.func @linear(%x: tensor<?x64xf32>) -> tensor<?x64xf32> {
-  // expected-error @+1 {{'llm.linear' op cannot be lowered outside a step; expected llm.append_kv, llm.reserve_kv, llm.store_kv, llm.block_table or llm.paged_attention}}
+  // expected-error @+1 {{'llm.linear' op cannot be lowered outside a step; expected llm.append_kv, llm.reserve_kv, llm.store_kv, llm.block_table, llm.paged_attention or llm.attention}}
   %y = llm.linear %x, @w : (tensor<?x64xf32>) -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
@@ -18,7 +18,7 @@ func.func @linear(%x: tensor<?x64xf32>) -> tensor<?x64xf32> {
 // Reading a cache back.
 !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
 func.func @lookup(%kv: !kv, %table: tensor<2x128xi32>, %lens: tensor<2xi32>) -> tensor<2x?x16x64xf16> {
-  // expected-error @+1 {{'llm.lookup_kv' op cannot be lowered outside a step; expected llm.append_kv, llm.reserve_kv, llm.store_kv, llm.block_table or llm.paged_attention}}
+  // expected-error @+1 {{'llm.lookup_kv' op cannot be lowered outside a step; expected llm.append_kv, llm.reserve_kv, llm.store_kv, llm.block_table, llm.paged_attention or llm.attention}}
   %k, %v = llm.lookup_kv %kv, %table, %lens : (!kv, tensor<2x128xi32>, tensor<2xi32>)
       -> (tensor<2x?x16x64xf16>, tensor<2x?x16x64xf16>)
   return %k : tensor<2x?x16x64xf16>
@@ -29,7 +29,7 @@ func.func @lookup(%kv: !kv, %table: tensor<2x128xi32>, %lens: tensor<2xi32>) -> 
 // Making a cache.
 !kv = !llm.paged_kv_cache<f16, 12, 16, 64, 16, 4096>
 func.func @create(%blocks: index) -> !kv {
-  // expected-error @+1 {{'llm.create_kv_cache' op cannot be lowered outside a step; expected llm.append_kv, llm.reserve_kv, llm.store_kv, llm.block_table or llm.paged_attention}}
+  // expected-error @+1 {{'llm.create_kv_cache' op cannot be lowered outside a step; expected llm.append_kv, llm.reserve_kv, llm.store_kv, llm.block_table, llm.paged_attention or llm.attention}}
   %kv = llm.create_kv_cache %blocks : !kv
   return %kv : !kv
 }

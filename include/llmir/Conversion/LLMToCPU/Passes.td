@@ -53,8 +53,8 @@ def FormParallelStepPass : Pass<"llm-form-parallel-step", "::mlir::ModuleOp"> {
 def ConvertLLMToCPUPass : Pass<"convert-llm-to-cpu", "::mlir::ModuleOp"> {
   let summary = "Convert functions over KV caches to CPU code and runtime calls";
   let description = [{
-    For functions that manage a cache themselves (every function but a model's step, which
-    llm-form-parallel-step takes). Tensors become memrefs, a cache the runtime's handle; the host's
+    For functions that manage a cache themselves or attend to tensors (every function but a model's
+    step, which llm-form-parallel-step takes). Tensors become memrefs, a cache the runtime's handle; the host's
     part of an op (finding blocks) becomes a call of the seam (llmir/ABI.h), the rest a call of the
     same tile functions that a step uses, over all their tiles. Results are allocated, and owned by
     the caller where a function returns them; public functions get a C interface.
@@ -76,7 +76,21 @@ def ConvertLLMToCPUPass : Pass<"convert-llm-to-cpu", "::mlir::ModuleOp"> {
   }];
   let options = [
     ListOption<"features", "features", "std::string",
-      "LLVM names of the features that the code may use; the host's when empty.">
+      "LLVM names of the features that the code may use; the host's when empty.">,
+    Option<"attention", "attention", "::mlir::llm::AttentionTechnique",
+      /*default=*/"::mlir::llm::AttentionTechnique::Flash",
+      "How dense attention is computed; the others are there to compare with.",
+      [{::llvm::cl::values(
+        clEnumValN(::mlir::llm::AttentionTechnique::Flash, "flash",
+          "tiles of keys, online softmax, masked tiles skipped"),
+        clEnumValN(::mlir::llm::AttentionTechnique::FusedSoftmax, "fused-softmax",
+          "scores of a block of rows, weights computed in the product with values"),
+        clEnumValN(::mlir::llm::AttentionTechnique::Masked, "masked",
+          "scores of all rows, masked tiles skipped"),
+        clEnumValN(::mlir::llm::AttentionTechnique::SlidingWindow, "sliding-window",
+          "scores of a block of rows for the keys of its window"),
+        clEnumValN(::mlir::llm::AttentionTechnique::ThreePass, "three-pass",
+          "scores of all rows and keys, softmax, product with values"))}]>
   ];
   let dependentDialects = KernelDialects;
 }

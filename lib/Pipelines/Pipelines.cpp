@@ -84,6 +84,7 @@ static void addOptimizePasses(OpPassManager &manager, const PipelineOptions &opt
   manager.addNestedPass<func::FuncOp>(createRemoveRedundantKVPass());
   if (options.weights)
     addWeightQuantization(manager, *options.weights);
+  manager.addPass(createRaiseAttentionPass());
   manager.addPass(createFuseProjectionsPass());
   manager.addNestedPass<func::FuncOp>(createFoldNormsPass());
   manager.addNestedPass<func::FuncOp>(createFoldResidualsPass());

@@ -140,9 +140,12 @@ Value KernelBuilder::truncate(Value value, Type element) {
 Value KernelBuilder::exp(Value x) {
   int64_t lanes = lanesOf(x);
   auto c = [&](double value) { return splatF32(value, lanes); };
-  Value isLarge = arith::CmpFOp::create(*this, arith::CmpFPredicate::OGT, x, c(88.0));
-  x = maximum(select(isLarge, c(88.0), x), c(-87.0));
-  Value n = math::RoundEvenOp::create(*this, mul(x, c(1.44269504088896341)));
+  // Both bounds are first operands, so that a NaN in x passes.
+  Value isSmaller = arith::CmpFOp::create(*this, arith::CmpFPredicate::OLT, c(88.0), x);
+  x = maximum(c(-87.0), select(isSmaller, c(88.0), x));
+  // Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
+  Value shifted = fma(x, c(1.44269504088896341), c(12582912.0));
+  Value n = sub(shifted, c(12582912.0));
   Value r = fma(n, c(-0.693359375), x);
   r = fma(n, c(2.12194440e-4), r);
   Value p = c(1.9875691500e-4);
@@ -152,17 +155,24 @@ Value KernelBuilder::exp(Value x) {
   p = fma(p, mul(r, r), r);
   p = add(p, c(1.0));
   VectorType ints = vectorOf(getI32Type(), lanes);
-  Value exponent = arith::FPToSIOp::create(*this, ints, n);
-  exponent = add(exponent, splatInt(127, ints));
-  exponent = arith::ShLIOp::create(*this, exponent, splatInt(23, ints));
-  return mul(p, arith::BitcastOp::create(*this, x.getType(), exponent));
+  Value bits = arith::ShLIOp::create(*this, bitcast(shifted, ints), splatInt(23, ints));
+  Value power = add(bits, splatInt(127 << 23, ints));
+  return mul(p, bitcast(power, cast<VectorType>(x.getType())));
 }
 
 Value KernelBuilder::tanh(Value x) {
   int64_t lanes = lanesOf(x);
-  Value one = splatF32(1.0, lanes);
-  Value exponential = exp(add(x, x));
-  return sub(one, div(splatF32(2.0, lanes), add(exponential, one)));
+  auto c = [&](double value) { return splatF32(value, lanes); };
+  // Near 0 the difference below would lose the result's digits.
+  Value square = mul(x, x);
+  Value p = c(-5.70498872745e-3);
+  for (double coefficient :
+       {2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1})
+    p = fma(p, square, c(coefficient));
+  Value small = fma(p, mul(square, x), x);
+  Value large = sub(c(1.0), div(c(2.0), add(exp(add(x, x)), c(1.0))));
+  Value isSmall = arith::CmpFOp::create(*this, arith::CmpFPredicate::OLT, square, c(0.390625));
+  return select(isSmall, small, large);
 }
 
 Value KernelBuilder::silu(Value x) {

@@ -56,9 +56,11 @@ public:
   Value truncate(Value value, Type element);
 
   /// exp of an f32 vector, to 2 units in the last place on [-87, 88]; clamped outside. exp(0) is
-  /// exactly 1. Range reduction by ln 2 and the degree-5 polynomial of Cephes' expf.
+  /// exactly 1, a NaN stays one. Range reduction by ln 2 and the degree-5 polynomial of Cephes'
+  /// expf.
   Value exp(Value vector);
-  /// tanh of an f32 vector, from exp: to 2e-7, absolutely.
+  /// tanh of an f32 vector, to 4 units in the last place. A NaN stays one. Below 0.625 Cephes'
+  /// odd polynomial, above from exp.
   Value tanh(Value vector);
   /// silu(x) = x / (1 + exp(-x)).
   Value silu(Value vector);

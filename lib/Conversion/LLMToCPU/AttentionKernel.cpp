@@ -4,8 +4,7 @@
 // workers, one split that leaves a partial state for the merge (AttentionSplit.cpp has the
 // arithmetic, AttentionState.cpp the partition).
 
-#include "AttentionState.h"
-#include "CacheAddress.h"
+#include "AttentionSplit.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/ADT/StringExtras.h"
@@ -27,6 +26,8 @@ std::string AttentionKernel::name() const {
     name += "_sinks";
   if (treeMask)
     name += "_tree";
+  if (positions)
+    name += "_positions";
   return name;
 }
 
@@ -35,10 +36,10 @@ namespace {
 struct AttentionArguments {
   AttentionTaskInputs tasks;
   Value query, base, table, tableStride, layer, scratch, partials, output;
-  Value keyScales, valueScales, sinkLogits, sinkOffset, treeMask, hasTree;
+  Value keyScales, valueScales, sinkLogits, sinkOffset, treeMask, hasTree, positions;
 
   AttentionArguments(const AttentionKernel &kernel, ValueRange a)
-      : tasks{a[0], a[1], a[6], a[7], a[8]}, query(a[2]), base(a[3]), table(a[4]),
+      : tasks{a[0], a[1], a[6], a[7], a[8], Value()}, query(a[2]), base(a[3]), table(a[4]),
         tableStride(a[5]), layer(a[9]), scratch(a[10]), partials(a[11]), output(a[12]) {
     ValueRange rest = a.drop_front(13);
     auto take = [&](bool has, Value &argument) {
@@ -53,6 +54,8 @@ struct AttentionArguments {
     take(kernel.sinkLogits, sinkOffset);
     take(kernel.treeMask, treeMask);
     take(kernel.treeMask, hasTree);
+    take(kernel.positions, positions);
+    tasks.positions = positions;
   }
 
   static SmallVector<Type> types(KernelLibrary &library, const AttentionKernel &kernel) {
@@ -69,6 +72,8 @@ struct AttentionArguments {
     if (kernel.treeMask)
       llvm::append_values(types, library.vectorType(IntegerType::get(context, 64)),
                           IntegerType::get(context, 1));
+    if (kernel.positions)
+      types.push_back(ints);
     return types;
   }
 };
@@ -82,6 +87,7 @@ public:
 
   void emitAttention() {
     emitTasks(b, kernel, arguments.tasks, AttentionTasks::All, [&](const AttentionTask &task) {
+      emitQuery(task);
       b.ifThen(task.isSplit, [&] { emitSplitTask(task); }, [&] { emitWholeTask(task); });
     });
   }
@@ -90,7 +96,7 @@ public:
     emitTasks(b, kernel, arguments.tasks, AttentionTasks::Merges, [&](const AttentionTask &task) {
       AttentionState result = resultState(task);
       emitEmptyState(b, result, lanes);
-      b.loop(b.index(0), task.splits, 1,
+      b.loop(b.index(0), task.splits.count, 1,
              [&](Value split) { emitMerge(b, result, partialState(task, split), lanes); });
       emitOutput(task, result);
     });
@@ -117,49 +123,113 @@ private:
     return b.add(task.visible, b.index(task.tokens - 1));
   }
 
-  /// Computes the state of the keys [from, to).
-  void emitSplit(const AttentionTask &task, Value from, Value to, const AttentionState &state) {
-    Value tableRow = b.mul(task.sequence, arguments.tableStride);
-    SmallVector<Value> operands = {
-        arguments.query,   arguments.base, arguments.table, tableRow, arguments.layer,
-        task.head,         task.token,     task.visible,    from,     to,
-        arguments.scratch, state.memory,   state.offset};
-    if (arguments.keyScales)
-      operands.push_back(arguments.keyScales);
+  Value tableRow(const AttentionTask &task) { return b.mul(task.sequence, arguments.tableStride); }
+  Value lastBlock(const AttentionTask &task) {
+    return b.div(b.sub(task.context, b.index(1)), b.index(layout.block_size));
+  }
+
+  /// Copies the task's query heads to scratch, scaled; and fetches the first keys of the worker's
+  /// first task, of which nobody thought in time.
+  void emitQuery(const AttentionTask &task) {
+    b.ifThen(task.isFirst, [&] {
+      func::CallOp::create(b, getPrefetchFunction(library, kernel),
+                           ValueRange{arguments.base, arguments.table, tableRow(task),
+                                      lastBlock(task), arguments.layer, task.head,
+                                      task.splits.beginOf(b, kernel, task.split)});
+    });
+    CacheSide keys = CacheSide::keys(layout);
+    Value factor = b.f32(kernel.scale * keys.readFactor());
+    if (arguments.keyScales) {
+      Value index = b.add(b.mul(arguments.layer, b.index(layout.num_kv_heads)), task.head);
+      factor = b.mul(factor, b.load(arguments.keyScales, index));
+    }
+    int64_t group = kernel.groupSize(), keyDim = layout.key_head_dim;
+    int64_t at = AttentionScratch(kernel, rowsOf(task)).query;
+    Value firstHead = b.mul(task.head, b.index(group));
+    b.loop(b.index(0), b.index(rowsOf(task)), 1, [&](Value row) {
+      Value from = b.add(task.token, b.div(row, b.index(group)));
+      Value column = b.mul(b.add(firstHead, b.rem(row, b.index(group))), b.index(keyDim));
+      Value to = b.add(b.index(at), b.mul(row, b.index(keyDim)));
+      forEachVector(b, keyDim, lanes, [&](Value channel, int64_t count) {
+        Value heads =
+            b.extend(b.loadVector(arguments.query, {from, b.add(column, channel)}, count));
+        b.storeVector(b.mul(heads, b.broadcast(factor, count)), arguments.scratch,
+                      b.add(to, channel));
+      });
+      if (keys.readOffset() != 0)
+        emitQueryOffsets(task, row, to);
+    });
+  }
+
+  /// What the offset of the keys' elements adds to the scores of a row, for each scale group.
+  void emitQueryOffsets(const AttentionTask &task, Value row, Value query) {
+    CacheSide keys = CacheSide::keys(layout);
+    int64_t channels = keys.groupChannels(), groups = layout.key_head_dim / channels;
+    int64_t width = lanes;
+    while (channels % width != 0)
+      width /= 2;
+    Value at = b.index(AttentionScratch(kernel, rowsOf(task)).queryOffsets);
+    b.loop(b.index(0), b.index(groups), 1, [&](Value group) {
+      Value first = b.add(query, b.mul(group, b.index(channels)));
+      Value sums = b.loop(b.index(0), b.index(channels), width, b.splatF32(0.0, width),
+                          [&](Value channel, ValueRange carried) -> SmallVector<Value> {
+                            Value part =
+                                b.loadVector(arguments.scratch, b.add(first, channel), width);
+                            return {b.add(carried[0], part)};
+                          })
+                       .front();
+      Value offset = b.mul(b.sumLanes(sums), b.f32(-keys.readOffset()));
+      Value index = b.add(b.mul(group, b.index(rowsOf(task))), row);
+      b.store(offset, arguments.scratch, b.add(at, index));
+    });
+  }
+
+  /// Computes the state of a split's keys. The worker goes on with `followKey` of `followHead`.
+  void emitSplit(const AttentionTask &task, Value from, const AttentionState &state,
+                 Value followKey, Value followHead) {
+    Value to = b.minimum(b.add(from, b.index(kernel.splitKeys())), lastVisible(task));
+    SmallVector<Value> operands = {arguments.base,
+                                   arguments.table,
+                                   tableRow(task),
+                                   arguments.layer,
+                                   task.head,
+                                   task.token,
+                                   task.visible,
+                                   from,
+                                   to,
+                                   arguments.scratch,
+                                   state.memory,
+                                   state.offset,
+                                   followKey,
+                                   followHead,
+                                   lastBlock(task)};
     if (arguments.treeMask) {
       // Without a mask every key counts as one from before the step.
       Value old = b.select(arguments.hasTree, task.stepBegin, lastVisible(task));
       llvm::append_values(operands, old, arguments.treeMask, arguments.hasTree);
     }
+    if (arguments.positions)
+      llvm::append_values(operands, task.stepBegin, arguments.positions, task.firstToken);
     func::CallOp::create(b, getSplitFunction(library, kernel, task.tokens), operands);
   }
 
   void emitSplitTask(const AttentionTask &task) {
-    Value from = b.mul(task.split, b.index(kernel.splitKeys()));
-    Value to = b.minimum(b.add(from, b.index(kernel.splitKeys())), lastVisible(task));
-    emitSplit(task, from, to, partialState(task, task.split));
+    emitSplit(task, task.splits.beginOf(b, kernel, task.split), partialState(task, task.split),
+              task.followKey, task.followHead);
   }
 
   void emitWholeTask(const AttentionTask &task) {
     AttentionState result = resultState(task);
     AttentionState part = scratchState(task, AttentionScratch(kernel, rowsOf(task)).split);
     emitEmptyState(b, result, lanes);
-    Value last = lastVisible(task);
-    b.loop(b.index(0), last, kernel.splitKeys(), [&](Value from) {
-      Value to = b.minimum(b.add(from, b.index(kernel.splitKeys())), last);
-      auto emitPart = [&] {
-        emitSplit(task, from, to, part);
-        emitMerge(b, result, part, lanes);
-      };
-      if (layout.window == 0)
-        return emitPart();
-      // Splits that no row sees leave the state as it is.
-      Value begin = b.sub(task.visible, b.index(layout.window));
-      Value isSeen = b.compare(arith::CmpIPredicate::sgt, to, begin);
-      if (layout.num_sinks > 0)
-        isSeen = arith::OrIOp::create(
-            b, isSeen, b.compare(arith::CmpIPredicate::ult, from, b.index(layout.num_sinks)));
-      b.ifThen(isSeen, emitPart);
+    Value splits = task.splits.count;
+    b.loop(b.index(0), splits, 1, [&](Value number) {
+      Value next = b.add(number, b.index(1));
+      Value hasMore = b.compare(arith::CmpIPredicate::ult, next, splits);
+      emitSplit(task, task.splits.beginOf(b, kernel, number), part,
+                b.select(hasMore, task.splits.beginOf(b, kernel, next), task.followKey),
+                b.select(hasMore, task.head, task.followHead));
+      emitMerge(b, result, part, lanes);
     });
     emitOutput(task, result);
   }
@@ -191,9 +261,11 @@ private:
 func::FuncOp getFunction(KernelLibrary &library, const AttentionKernel &kernel,
                          const std::string &name, AttentionTasks which) {
   // Functions that this one calls come first: the library generates one at a time.
-  if (which == AttentionTasks::All)
+  if (which == AttentionTasks::All) {
+    getPrefetchFunction(library, kernel);
     for (int64_t tokens : {kernel.taskTokens(), int64_t(1)})
       getSplitFunction(library, kernel, tokens);
+  }
   return library.getOrCreate(name, AttentionArguments::types(library, kernel),
                              [&](KernelBuilder &builder, ValueRange arguments) {
                                AttentionEmitter emitter(builder, library, kernel, arguments);

@@ -47,7 +47,8 @@ int64_t AttentionKernel::partialElements() const {
 
 AttentionScratch::AttentionScratch(const AttentionKernel &kernel, int64_t rows) {
   const llmir_cache_layout &layout = kernel.layout;
-  int64_t groups = CacheSide::values(layout).storedGroups();
+  CacheSide keys = CacheSide::keys(layout), values = CacheSide::values(layout);
+  int64_t groups = values.storedGroups();
   int64_t state = AttentionState::elements(rows, layout.value_head_dim);
   auto take = [next = int64_t(0)](int64_t elements) mutable {
     int64_t begin = next;
@@ -55,9 +56,14 @@ AttentionScratch::AttentionScratch(const AttentionKernel &kernel, int64_t rows) 
     return begin;
   };
   query = take(layout.key_head_dim * rows);
+  queryOffsets =
+      take(keys.readOffset() != 0 ? std::max<int64_t>(keys.storedGroups(), 1) * rows : 0);
   weights = take(std::max<int64_t>(groups, 1) * rows * kernel.tileKeys());
   valueScales = take(groups * kernel.tileKeys());
+  valueOffsets = take(values.readOffset() != 0 ? std::max<int64_t>(groups, 1) * rows : 0);
+  keyPositions = take(kernel.positions ? kernel.tileKeys() : 0);
   rescale = take(rows);
+  tileTotals = take(rows);
   split = take(state);
   result = take(state);
   size = take(0);
@@ -74,9 +80,8 @@ SmallVector<std::pair<int64_t, int64_t>> splitLanes(int64_t size, int64_t lanes)
   return parts;
 }
 
-/// Calls `body` with (first channel, lanes) for vectors that cover `size` channels.
-static void forEachVector(KernelBuilder &b, int64_t size, int64_t lanes,
-                          llvm::function_ref<void(Value, int64_t)> body) {
+void forEachVector(KernelBuilder &b, int64_t size, int64_t lanes,
+                   llvm::function_ref<void(Value, int64_t)> body) {
   int64_t whole = size / lanes * lanes;
   b.loop(b.index(0), b.index(whole), lanes, [&](Value channel) { body(channel, lanes); });
   for (auto [from, count] : splitLanes(size - whole, lanes))
@@ -144,7 +149,8 @@ void emitOutput(KernelBuilder &b, const AttentionKernel &kernel, const Attention
       total = b.fma(total, rescale, emitScalarExp(b, b.sub(sink, larger)));
       scale = b.mul(scale, rescale);
     }
-    Value isSeen = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, total, b.f32(0.0));
+    // A NaN counts as seen, so that it reaches the output.
+    Value isSeen = arith::CmpFOp::create(b, arith::CmpFPredicate::UGT, total, b.f32(0.0));
     Value inverse = b.select(isSeen, b.div(scale, total), b.f32(0.0));
     Value column = b.mul(head, b.index(result.valueDim));
     Value token = b.add(task.token, b.div(row, b.index(group)));
@@ -154,110 +160,6 @@ void emitOutput(KernelBuilder &b, const AttentionKernel &kernel, const Attention
       b.storeVector(b.truncate(scaled, element), output, {token, b.add(column, channel)});
     });
   });
-}
-
-//===--- Tasks --------------------------------------------------------------------------------===//
-
-/// Most tasks of one head that a split sequence has beside its splits.
-static constexpr int64_t kSplitChunks = 4;
-
-namespace {
-class TaskEmitter {
-public:
-  TaskEmitter(KernelBuilder &b, const AttentionKernel &kernel, const AttentionTaskInputs &inputs,
-              AttentionTasks which, llvm::function_ref<void(const AttentionTask &)> body)
-      : b(b), kernel(kernel), inputs(inputs), which(which), body(body),
-        heads(kernel.layout.num_kv_heads), perTask(kernel.taskTokens()) {}
-
-  void emit() {
-    // Few sequences leave workers idle unless they are split.
-    Value few = b.compare(arith::CmpIPredicate::ult, b.mul(inputs.sequences, b.index(heads)),
-                          b.mul(inputs.workers, b.index(kSplitTasksPerWorker)));
-    Value several = b.compare(arith::CmpIPredicate::ugt, inputs.workers, b.index(1));
-    maySplit = arith::AndIOp::create(b, few, several);
-    b.loop(b.index(0), inputs.sequences, 1, {b.index(0), b.index(0)},
-           [&](Value sequence, ValueRange carried) -> SmallVector<Value> {
-             return emitSequence(sequence, carried[0], carried[1]);
-           });
-  }
-
-private:
-  /// Emits the tasks of a sequence whose first one is number `firstTask` and whose first partial
-  /// state is `firstSlot`; gives those numbers for the next one.
-  SmallVector<Value> emitSequence(Value sequence, Value firstTask, Value firstSlot) {
-    Value first = b.toIndex(b.load(inputs.cuLengths, sequence));
-    Value last = b.toIndex(b.load(inputs.cuLengths, b.add(sequence, b.index(1))));
-    Value count = b.sub(last, first);
-    Value context = b.toIndex(b.load(inputs.contextLengths, sequence));
-    Value full = b.div(count, b.index(perTask));
-    Value chunks = b.add(full, b.rem(count, b.index(perTask)));
-    Value splits =
-        b.div(b.add(context, b.index(kernel.splitKeys() - 1)), b.index(kernel.splitKeys()));
-    Value units = b.mul(chunks, b.index(heads));
-    Value slots = b.mul(units, splits);
-    Value isSplit = arith::AndIOp::create(b, maySplit,
-                                          b.compare(arith::CmpIPredicate::ugt, splits, b.index(1)));
-    isSplit = arith::AndIOp::create(
-        b, isSplit, b.compare(arith::CmpIPredicate::ule, chunks, b.index(kSplitChunks)));
-    isSplit = arith::AndIOp::create(b, isSplit,
-                                    b.compare(arith::CmpIPredicate::ule, b.add(firstSlot, slots),
-                                              b.index(kernel.partialStates())));
-    Value perUnit = which == AttentionTasks::All ? b.select(isSplit, splits, b.index(1))
-                                                 : b.select(isSplit, b.index(1), b.index(0));
-    Value tasks = b.mul(units, perUnit);
-    // The first of this worker's tasks: number = worker modulo workers.
-    Value ahead = b.rem(firstTask, inputs.workers);
-    Value mine = b.sub(b.add(inputs.worker, inputs.workers), ahead);
-    mine = b.rem(mine, inputs.workers);
-    Value before = b.sub(context, count);
-    b.loop(mine, tasks, inputs.workers, [&](Value number) {
-      Value unit = b.div(number, perUnit);
-      AttentionTask task;
-      task.sequence = sequence;
-      task.head = b.rem(unit, b.index(heads));
-      task.isSplit = isSplit;
-      task.split = b.rem(number, perUnit);
-      task.splits = splits;
-      task.firstSlot = b.add(firstSlot, b.mul(unit, splits));
-      task.stepBegin = before;
-      emitChunk(task, first, full, b.div(unit, b.index(heads)));
-    });
-    Value usedSlots = b.select(isSplit, slots, b.index(0));
-    return {b.add(firstTask, tasks), b.add(firstSlot, usedSlots)};
-  }
-
-  /// A chunk is `perTask` tokens while that many are left, then one.
-  void emitChunk(AttentionTask task, Value first, Value full, Value chunk) {
-    auto emitTokens = [&](Value inSequence, int64_t tokens) {
-      task.token = b.add(first, inSequence);
-      task.tokens = tokens;
-      task.visible = b.add(b.add(task.stepBegin, inSequence), b.index(1));
-      body(task);
-    };
-    if (perTask == 1)
-      return emitTokens(chunk, 1);
-    b.ifThen(
-        b.compare(arith::CmpIPredicate::ult, chunk, full),
-        [&] { emitTokens(b.mul(chunk, b.index(perTask)), perTask); },
-        [&] {
-          Value rest = b.sub(chunk, full);
-          emitTokens(b.add(b.mul(full, b.index(perTask)), rest), 1);
-        });
-  }
-
-  KernelBuilder &b;
-  const AttentionKernel &kernel;
-  const AttentionTaskInputs &inputs;
-  AttentionTasks which;
-  llvm::function_ref<void(const AttentionTask &)> body;
-  int64_t heads, perTask;
-  Value maySplit;
-};
-} // namespace
-
-void emitTasks(KernelBuilder &b, const AttentionKernel &kernel, const AttentionTaskInputs &inputs,
-               AttentionTasks which, llvm::function_ref<void(const AttentionTask &)> body) {
-  TaskEmitter(b, kernel, inputs, which, body).emit();
 }
 
 } // namespace mlir::llm

@@ -34,17 +34,25 @@ struct AttentionState {
 struct AttentionScratch {
   AttentionScratch(const AttentionKernel &kernel, int64_t rows);
 
-  int64_t query;       ///< [key dim][rows], scaled
-  int64_t weights;     ///< [value scale groups][rows][key tile]
-  int64_t valueScales; ///< [stored groups of values][key tile]
-  int64_t rescale;     ///< [rows]
-  int64_t split;       ///< AttentionState of a split
-  int64_t result;      ///< AttentionState of all splits
+  int64_t query;        ///< [rows][key dim], scaled
+  int64_t queryOffsets; ///< [stored groups of keys or 1][rows], where keys have a readOffset()
+  int64_t weights;      ///< [value scale groups][rows][key tile]
+  int64_t valueScales;  ///< [stored groups of values][key tile]
+  int64_t valueOffsets; ///< [value scale groups][rows], where values have a readOffset()
+  int64_t keyPositions; ///< [key tile], i32 bits, where positions are given
+  int64_t rescale;      ///< [rows]
+  int64_t tileTotals;   ///< [rows]
+  int64_t split;        ///< AttentionState of a split
+  int64_t result;       ///< AttentionState of all splits
   int64_t size;
 };
 
 /// Vectors that cover `size` elements: `lanes` wide, then halving.
 SmallVector<std::pair<int64_t, int64_t>> splitLanes(int64_t size, int64_t lanes);
+
+/// Calls `body` with (first element, lanes) for vectors that cover `size` elements.
+void forEachVector(KernelBuilder &builder, int64_t size, int64_t lanes,
+                   llvm::function_ref<void(Value, int64_t)> body);
 
 /// State that has seen no key.
 void emitEmptyState(KernelBuilder &builder, const AttentionState &state, int64_t lanes);
@@ -53,30 +61,49 @@ void emitEmptyState(KernelBuilder &builder, const AttentionState &state, int64_t
 void emitMerge(KernelBuilder &builder, const AttentionState &whole, const AttentionState &part,
                int64_t lanes);
 
-/// The function that computes the state of one (tokens, KV head, split). Arguments: query rows,
-/// cache base, table, table row (index of the sequence's first entry), layer, KV head, first token,
-/// keys that the first token sees, first key and end of the split, scratch, state memory, state
-/// offset, [key scales], [number of keys before the step, tree mask, whether there is one].
+/// The function that computes the state of one (tokens, KV head, split), whose query is in scratch.
+/// Arguments: cache base, table, table row (index of the sequence's first entry), layer, KV head,
+/// first token, keys that the first token sees, first key and end of the split, scratch, state
+/// memory, state offset; first key and KV head of what the worker attends to next in this sequence
+/// (so that it is fetched in time), last block of the sequence; [number of keys that no tree mask
+/// is about, tree mask, whether there is one], [number of keys before the step, positions, first
+/// token of the sequence].
 func::FuncOp getSplitFunction(KernelLibrary &library, const AttentionKernel &kernel,
                               int64_t tokens);
+
+/// The splits that somebody sees: without a window all; with one, those with sinks and those from
+/// the window's begin. Depends on lengths and positions alone.
+struct SeenSplits {
+  Value count;
+  Value sinks; ///< The first so many are the sequence's first; null: 0.
+  Value first; ///< The split that follows them.
+
+  /// The first key of the `index`-th of them.
+  Value beginOf(KernelBuilder &b, const AttentionKernel &kernel, Value index) const;
+};
 
 /// One (sequence, tokens, KV head[, split]) as a task's body sees it.
 struct AttentionTask {
   Value sequence;
-  Value token; ///< The first one.
+  Value firstToken; ///< Of the sequence.
+  Value token;      ///< The task's first one.
   int64_t tokens;
   Value visible;   ///< Keys that the first token sees.
   Value stepBegin; ///< Keys of the sequence that were there before the step.
+  Value context;   ///< Its keys.
   Value head;
-  Value isSplit;   ///< i1: its splits are tasks of their own.
-  Value split;     ///< Of a split task; otherwise 0.
-  Value splits;    ///< Splits of the sequence.
-  Value firstSlot; ///< In the partial states, of this (tokens, head), when split.
+  Value isSplit;     ///< i1: its splits are tasks of their own.
+  Value split;       ///< Of a split task: the number among `splits`; otherwise 0.
+  SeenSplits splits; ///< Of the sequence's tokens where it is split, otherwise of the task's.
+  Value firstSlot;   ///< In the partial states, of this (tokens, head), when split.
+  Value isFirst;     ///< i1: the worker's first one in the sequence.
+  Value followKey, followHead; ///< Of the worker's next task in the sequence, or of this one.
 };
 
 /// What enumerating the tasks takes.
 struct AttentionTaskInputs {
   Value worker, workers, contextLengths, cuLengths, sequences;
+  Value positions; ///< Null: a token's position is its place.
 };
 
 /// Calls `body` for this worker's tasks. All: a task for each split where a sequence is split,

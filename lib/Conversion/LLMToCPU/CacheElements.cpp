@@ -32,35 +32,32 @@ static Value extendFloat8(KernelBuilder &b, const CacheSide &side, Value bytes, 
   } else {
     bits = arith::ShLIOp::create(b, bits, b.splatInt(7, shorts));
     bits = arith::AndIOp::create(b, bits, b.splatInt(-0x4001, shorts));
+    // 0x7f, E4M3's only NaN, is the only one to carry into the largest exponent's first bit, which
+    // makes it a NaN of f16.
+    Value carry = b.add(bits, b.splatInt(0x80, shorts));
+    carry = arith::AndIOp::create(b, carry, b.splatInt(0x4000, shorts));
+    bits = arith::OrIOp::create(b, bits, carry);
   }
   return b.extend(b.bitcast(bits, b.vectorOf(b.getF16Type(), lanes)));
 }
 
-/// Four-bit codes plus 8 in i32 lanes as f32, through the bits of 2^23 + code.
-static Value extendInt4(KernelBuilder &b, Value codes, int64_t lanes) {
-  VectorType ints = b.vectorOf(b.getI32Type(), lanes);
-  Value bits = arith::OrIOp::create(b, codes, b.splatInt(0x4B000000, ints));
-  Value shifted = b.bitcast(bits, b.vectorOf(b.getF32Type(), lanes));
-  return b.sub(shifted, b.splatF32(8388608.0 + 8.0, lanes));
-}
-
-SmallVector<Value> loadElements(KernelBuilder &b, const CacheSide &side, Value base, Value address,
-                                int64_t lanes) {
+Value loadElements(KernelBuilder &b, const CacheSide &side, Value base, Value address,
+                   int64_t lanes, int64_t stream) {
   if (!side.isQuantized())
-    return {b.extend(b.loadBytes(base, address, cacheElementType(b, side.type), lanes))};
+    return b.extend(b.loadBytes(base, address, cacheElementType(b, side.type), lanes));
   Value bytes = b.loadBytes(base, address, b.getI8Type(), lanes);
+  VectorType floats = b.vectorOf(b.getF32Type(), lanes), ints = b.vectorOf(b.getI32Type(), lanes);
   switch (side.type) {
   case LLMIR_I8:
-    return {arith::SIToFPOp::create(b, b.vectorOf(b.getF32Type(), lanes), bytes)};
+    return arith::SIToFPOp::create(b, floats, bytes);
   case LLMIR_I4: {
-    VectorType ints = b.vectorOf(b.getI32Type(), lanes);
-    Value wide = arith::ExtUIOp::create(b, ints, bytes);
-    Value low = arith::AndIOp::create(b, wide, b.splatInt(15, ints));
-    Value high = arith::ShRUIOp::create(b, wide, b.splatInt(4, ints));
-    return {extendInt4(b, low, lanes), extendInt4(b, high, lanes)};
+    Value codes = arith::ExtUIOp::create(b, ints, bytes);
+    codes = stream == 0 ? Value(arith::AndIOp::create(b, codes, b.splatInt(15, ints)))
+                        : Value(arith::ShRUIOp::create(b, codes, b.splatInt(4, ints)));
+    return arith::SIToFPOp::create(b, floats, codes);
   }
   default:
-    return {extendFloat8(b, side, bytes, lanes)};
+    return extendFloat8(b, side, bytes, lanes);
   }
 }
 

@@ -35,15 +35,19 @@ struct CacheSide {
   int64_t storedGroups() const { return llmir_stored_scale_groups(granularity, headDim, group); }
   /// Channels that share a stored scale.
   int64_t groupChannels() const { return storedGroups() > 1 ? headDim / storedGroups() : headDim; }
+  /// What loadElements adds to every element (i4 is read as stored): who sums elements takes it
+  /// from the sum of what they are multiplied by.
+  double readOffset() const { return isPacked() ? 8.0 : 0.0; }
   /// What a value read by loadElements must be multiplied by (fp8 is read as f16 bits).
   double readFactor() const { return type == LLMIR_F8E4M3FN ? 256.0 : 1.0; }
   bool isQuantized() const { return type > LLMIR_BF16; }
+  bool isFloat8() const { return type == LLMIR_F8E4M3FN || type == LLMIR_F8E5M2; }
 };
 
-/// Reads `lanes` units at a byte address: one f32 vector for each stream, to be multiplied by
-/// readFactor() and the scale.
-SmallVector<Value> loadElements(KernelBuilder &builder, const CacheSide &side, Value base,
-                                Value address, int64_t lanes);
+/// Reads a stream of `lanes` units at a byte address as an f32 vector, which is readOffset() too
+/// large; what it is without is to be multiplied by readFactor() and the scale.
+Value loadElements(KernelBuilder &builder, const CacheSide &side, Value base, Value address,
+                   int64_t lanes, int64_t stream);
 
 /// Reads `lanes` scales at a byte address.
 Value loadScales(KernelBuilder &builder, const CacheSide &side, Value base, Value address,

@@ -10,14 +10,6 @@ LogicalResult checkAttention(PagedAttentionOp op) {
     return op.emitOpError("expected a cache with channel_major keys for the CPU's attention, but "
                           "got ")
            << op.getCache().getType();
-  if (op.getPositions())
-    return op.emitOpError("expected no positions for the CPU's attention, which takes a token's "
-                          "place in the cache as its position, but got ")
-           << op.getPositions().getType();
-  if (op.getTreeMask() && (layout.window > 0 || op.getAlibiSlopes()))
-    return op.emitOpError("expected no tree mask on the CPU together with ")
-           << (layout.window > 0 ? "a window" : "alibi_slopes")
-           << ", which need positions that differ from places in the cache";
   return success();
 }
 
@@ -30,6 +22,7 @@ AttentionKernel getAttentionKernel(PagedAttentionOp op, MemRefType query, MemRef
     kernel.alibiSlopes.assign(slopes->begin(), slopes->end());
   kernel.sinkLogits = bool(op.getSinkLogits());
   kernel.treeMask = bool(op.getTreeMask());
+  kernel.positions = bool(op.getPositions());
   return kernel;
 }
 

@@ -99,6 +99,8 @@ struct PagedAttentionConversion : OpConversionPattern<PagedAttentionOp> {
           if (Value mask = operands.getTreeMask())
             llvm::append_values(arguments, c.flatten(mask),
                                 arith::ConstantOp::create(b, b.getBoolAttr(true)).getResult());
+          if (Value positions = operands.getPositions())
+            arguments.push_back(c.flatten(positions));
           func::CallOp::create(b, function, arguments);
         },
         [&] { c.fillWithZero(output); });

@@ -110,7 +110,8 @@ func::FuncOp getKernel(KernelLibrary &library, const StoreKVKernel &kernel);
 /// `scratchElements`, partial states memref<?xf32> of `partialElements` that all workers share (not
 /// used by a single worker), output rows, scaleArguments, [sink logits of the query heads, f32:
 /// memref<?xi8> and their offset in it (index)], [tree mask memref<?xi64>:
-/// llmir_step_args.tree_mask, and whether there is one (i1; if not, its memory is not read)].
+/// llmir_step_args.tree_mask, and whether there is one (i1; if not, its memory is not read)],
+/// [positions of the tokens memref<?xi32>, for windows and slopes; without, a token's place].
 ///
 /// One key partition (key tiles in splits, counted from position 0), one order of rescaling and one
 /// merge for every number of tokens and workers.
@@ -123,6 +124,7 @@ struct AttentionKernel {
   SmallVector<float> alibiSlopes = {}; ///< Of the query heads, or none.
   bool sinkLogits = false;
   bool treeMask = false;
+  bool positions = false;
 
   int64_t groupSize() const { return heads / layout.num_kv_heads; }
   std::string name() const;

@@ -253,6 +253,12 @@ LogicalResult StepPlanner::plan(PagedAttentionOp op) {
       return failure();
     optional.append({*input, InputOperand{StepInput::HasTree, 0, {}}});
   }
+  if (Value positions = op.getPositions()) {
+    FailureOr<InputOperand> input = getInput(op, positions);
+    if (failed(input))
+      return failure();
+    optional.push_back(*input);
+  }
   FailureOr<Place> query = getPlace(op, op.getQuery());
   FailureOr<int64_t> cache = getCache(op, op.getCache());
   FailureOr<InputOperand> table = getInput(op, op.getBlockTable());

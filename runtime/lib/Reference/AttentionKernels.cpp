@@ -11,14 +11,23 @@
 
 namespace llmir::reference {
 
-/// Whether the query at `position` sees key `j`; `tree` is its mask over the keys from `treeBegin`.
-static bool isSeen(int64_t position, int64_t j, const AttentionOptions &options,
-                   const uint64_t *tree, int64_t treeBegin) {
-  if (j > position)
+/// The position of the token at `place`; the step's tokens are those from `stepBegin`.
+static int64_t positionOf(int64_t place, const AttentionOptions &options, int64_t stepBegin) {
+  if (options.positions.empty() || place < stepBegin)
+    return place;
+  return options.positions[static_cast<size_t>(place - stepBegin)];
+}
+
+/// Whether the query at `place` sees key `j`; `tree` is its mask over the keys from `stepBegin`.
+static bool isSeen(int64_t place, int64_t j, const AttentionOptions &options, const uint64_t *tree,
+                   int64_t stepBegin) {
+  if (j > place)
     return false;
-  if (tree && j >= treeBegin && (*tree >> (j - treeBegin) & 1) == 0)
+  if (tree && j >= stepBegin && (*tree >> (j - stepBegin) & 1) == 0)
     return false;
-  return options.window == 0 || j > position - options.window || j < options.numSinks;
+  int64_t key = positionOf(j, options, stepBegin);
+  return options.window == 0 || key > positionOf(place, options, stepBegin) - options.window ||
+         key < options.numSinks;
 }
 
 /// The softmax-weighted sum of one head's values for query `i`.
@@ -26,12 +35,12 @@ static void attendOneHead(const Matrix &query, const Matrix &keys, const Matrix 
                           const AttentionShape &shape, const AttentionOptions &options, int64_t i,
                           int64_t head, Matrix &output) {
   int64_t kvHead = head / (shape.numHeads / shape.numKVHeads);
-  int64_t position = keys.rows() - query.rows() + i;
+  int64_t stepBegin = keys.rows() - query.rows(), place = stepBegin + i;
   const uint64_t *tree = options.treeMask.empty() ? nullptr : &options.treeMask[i];
-  std::vector<double> weights(static_cast<size_t>(position + 1), -HUGE_VAL);
+  std::vector<double> weights(static_cast<size_t>(place + 1), -HUGE_VAL);
   double largest = options.sinkLogits.empty() ? -HUGE_VAL : options.sinkLogits[head];
-  for (int64_t j = 0; j <= position; ++j) {
-    if (!isSeen(position, j, options, tree, keys.rows() - query.rows()))
+  for (int64_t j = 0; j <= place; ++j) {
+    if (!isSeen(place, j, options, tree, stepBegin))
       continue;
     double score = 0.0;
     for (int64_t d = 0; d < shape.keyHeadDim; ++d)
@@ -40,7 +49,8 @@ static void attendOneHead(const Matrix &query, const Matrix &keys, const Matrix 
     if (options.softCap > 0)
       score = options.softCap * std::tanh(score / options.softCap);
     if (!options.alibiSlopes.empty())
-      score += options.alibiSlopes[head] * double(j - position);
+      score += options.alibiSlopes[head] *
+               double(positionOf(j, options, stepBegin) - positionOf(place, options, stepBegin));
     weights[j] = score;
     largest = std::max(largest, score);
   }
@@ -51,7 +61,7 @@ static void attendOneHead(const Matrix &query, const Matrix &keys, const Matrix 
   }
   for (int64_t d = 0; d < shape.valueHeadDim; ++d) {
     double total = 0.0;
-    for (int64_t j = 0; j <= position; ++j)
+    for (int64_t j = 0; j <= place; ++j)
       if (weights[j] > 0)
         total += weights[j] * values.at(j, kvHead * shape.valueHeadDim + d);
     output.at(i, head * shape.valueHeadDim + d) = total / sum;

@@ -30,6 +30,9 @@ struct AttentionOptions {
   std::span<const float> sinkLogits;  ///< [heads]: joins the sum of weights, without a value.
   /// [queries]: bit j lets a query see the j-th of the last `queries` keys; keys before are seen.
   std::span<const uint64_t> treeMask;
+  /// [queries]: positions of the last `queries` tokens, for window, sinks and slopes; without, a
+  /// token's position is its place. Those before are at their places.
+  std::span<const int32_t> positions;
 };
 
 /// Causal attention of one sequence: query [q, heads * key dim] are its last q tokens, keys

@@ -1,7 +1,10 @@
-// Runs the step of a compiled model that is nothing but attention layers (attention.py writes and
-// compiles it) over caches larger than any processor cache, and probes the machine's limits between
-// the steps: read bandwidth at the same bytes and threads, multiply-adds of f32. Prints one JSON
-// object. The caches' contents are random; results are not looked at here (tests do that).
+// Runs steps of compiled models that are nothing but attention layers (attention.py writes and
+// compiles them) over caches larger than any processor cache, in turn in each round, and probes the
+// machine's limits beside each step: read bandwidth at the same bytes and threads, of one stretch
+// of memory and of the step's blocks where they lie, and multiply-adds of f32. A round counts when
+// no probe moved by more than 20 % and the host took at most 2 % of the time. Takes a JSON file,
+// prints one JSON object. The caches' contents are random; results are not looked at here (tests
+// do that).
 
 #include "llmir/ABI.h"
 #include "llmir/Device/HostMemory.h"
@@ -16,7 +19,8 @@
 
 #include <atomic>
 #include <cstring>
-#include <ctime>
+#include <fstream>
+#include <memory>
 #include <numeric>
 #include <random>
 
@@ -24,18 +28,23 @@ using namespace llmir;
 
 namespace {
 
-struct Options {
+/// A compiled step and what it runs over.
+struct Case {
   std::string library;
   llmir_cache_layout layout{};
-  int64_t heads = 0;
   int64_t context = 0;
   int64_t tokens = 1;    ///< Of each sequence in a step.
   int64_t sequences = 1; ///< Of a step.
+  int64_t workspacePerToken = 0, workspaceFixed = 0;
+  bool contiguous = false; ///< A sequence's blocks lie one after another.
+};
+
+struct Options {
+  std::vector<Case> cases;
   int32_t threads = 1;
   int64_t poolBytes = int64_t(4) << 30;
-  int32_t rounds = 9;
-  int64_t workspacePerToken = 0, workspaceFixed = 0;
-  bool contiguous = false;
+  int32_t rounds = 9;     ///< That count.
+  int32_t mostRounds = 9; ///< With those that do not.
 };
 
 /// Fills memory with random bits whose 16-bit words, as f16 or bf16, are numbers below 1.
@@ -97,13 +106,38 @@ __attribute__((target("avx512f"))) float multiplyAdds512(int64_t count) {
   return _mm512_cvtss_f32(sums[0]);
 }
 
+/// Reads the blocks [begin, end) of `address` side by side, those that follow fetched meanwhile: as
+/// fast as scattered blocks can be read.
+__attribute__((target("avx2"))) uint64_t readBlocks(const std::vector<const uint8_t *> &address,
+                                                    size_t begin, size_t end, int64_t bytes) {
+  constexpr size_t together = 8;
+  __m256i sum = _mm256_setzero_si256();
+  for (size_t at = begin; at < end; at += together) {
+    size_t count = std::min(together, end - at);
+    for (int64_t line = 0; line < bytes; line += 64)
+      for (size_t i = 0; i < count; ++i) {
+        if (at + together + i < end)
+          __builtin_prefetch(address[at + together + i] + line, 0, 2);
+        const auto *vector = reinterpret_cast<const __m256i *>(address[at + i] + line);
+        sum = _mm256_xor_si256(
+            sum, _mm256_xor_si256(_mm256_loadu_si256(vector), _mm256_loadu_si256(vector + 1)));
+      }
+  }
+  return static_cast<uint64_t>(_mm256_extract_epi64(sum, 0));
+}
+
 class AttentionRun {
 public:
-  AttentionRun(const Options &options, WorkerTeam &team, llmir_step_fn step)
-      : options(options), layout(options.layout), team(team), step(step) {}
+  AttentionRun(const Case &options, WorkerTeam &team, HostMemory &pool)
+      : options(options), layout(options.layout), team(team), pool(pool) {}
 
   Status prepare() {
-    blocks = options.poolBytes / layout.block_stride;
+    void *library = dlopen(options.library.c_str(), RTLD_NOW | RTLD_LOCAL);
+    step = reinterpret_cast<llmir_step_fn>(library ? dlsym(library, LLMIR_MODEL_STEP_SYMBOL)
+                                                   : nullptr);
+    if (!step)
+      return invalidArgument(std::string("cannot load a step: ") + dlerror());
+    blocks = static_cast<int64_t>(pool.size()) / layout.block_stride;
     perSequence = (options.context + layout.block_size - 1) / layout.block_size;
     if (blocks < perSequence * options.sequences)
       return invalidArgument("expected a pool for " + std::to_string(options.sequences) +
@@ -113,9 +147,7 @@ public:
     struct {
       HostMemory &memory;
       int64_t bytes;
-    } parts[] = {{pool, blocks * layout.block_stride},
-                 {weights, int64_t(16) << 20},
-                 {workspace, workspaceBytes}};
+    } parts[] = {{weights, int64_t(16) << 20}, {workspace, workspaceBytes}};
     for (auto &part : parts) {
       StatusOr<HostMemory> memory = HostMemory::allocate(static_cast<size_t>(part.bytes));
       if (!memory)
@@ -141,12 +173,8 @@ public:
 
   /// Seconds of one step over the next sequences of the pool.
   double run() {
-    int64_t needed = perSequence * options.sequences;
-    if (next + needed > blocks)
-      next = 0;
-    llmir_cache_view view = {pool.data(), ints.data(),   order.data() + next,
+    llmir_cache_view view = {pool.data(), ints.data(),   nextTable(),
                              perSequence, scales.data(), scales.data()};
-    next += needed;
     llmir_step_args args{};
     args.struct_size = sizeof(args);
     args.num_tokens = static_cast<int32_t>(options.tokens * options.sequences);
@@ -186,6 +214,28 @@ public:
     return seconds * double(bytes) / double(size);
   }
 
+  /// Seconds to read the blocks of a step, scattered as they are.
+  double probeBlocks() {
+    const int32_t *table = nextTable();
+    int64_t first = layout.window > 0 ? std::max<int64_t>(0, options.context - layout.window) : 0;
+    std::vector<const uint8_t *> addresses;
+    for (int64_t layer = 0; layer < layout.num_layers; ++layer)
+      for (int64_t s = 0; s < options.sequences; ++s)
+        for (int64_t head = 0; head < layout.num_kv_heads; ++head)
+          for (int64_t i = first / layout.block_size; i < perSequence; ++i)
+            addresses.push_back(pool.data() + table[s * perSequence + i] * layout.block_stride +
+                                layer * layout.layer_stride + head * layout.head_stride);
+    std::atomic<uint64_t> sink{0};
+    return benchmark::secondsOf([&] {
+      team.run([&](int32_t worker) {
+        auto count = static_cast<int64_t>(addresses.size());
+        WorkRange range = splitEvenly(count, 1, worker, team.size());
+        sink.fetch_xor(readBlocks(addresses, static_cast<size_t>(range.begin),
+                                  static_cast<size_t>(range.end), layout.head_stride));
+      });
+    });
+  }
+
   /// Bytes of keys, values and scales that a step of one token a sequence reads.
   int64_t bytesOfStep() const {
     int64_t seen = options.context;
@@ -197,52 +247,75 @@ public:
   }
 
 private:
-  const Options &options;
+  /// The table of the next sequences of the pool.
+  const int32_t *nextTable() {
+    int64_t needed = perSequence * options.sequences;
+    if (next + needed > blocks)
+      next = 0;
+    const int32_t *table = order.data() + next;
+    next += needed;
+    return table;
+  }
+
+  const Case &options;
   const llmir_cache_layout &layout;
   WorkerTeam &team;
-  llmir_step_fn step;
-  HostMemory pool, weights, workspace;
+  HostMemory &pool;
+  llmir_step_fn step = nullptr;
+  HostMemory weights, workspace;
   int64_t blocks = 0, perSequence = 0, next = 0, probed = 0;
   std::vector<int32_t> order, ints, cuLengths, lengths, rows;
   std::vector<float> scales, logits;
 };
 
-void addOptions(CLI::App &app, Options &options) {
-  llmir_cache_layout &layout = options.layout;
-  app.add_option("--library", options.library, "compiled step (.so)")->required();
-  app.add_option("--layers", layout.num_layers)->required();
-  app.add_option("--heads", options.heads)->required();
-  app.add_option("--kv-heads", layout.num_kv_heads)->required();
-  app.add_option("--key-dim", layout.key_head_dim)->required();
-  app.add_option("--value-dim", layout.value_head_dim)->required();
-  app.add_option("--block", layout.block_size)->required();
-  app.add_option("--max-seq-len", layout.max_seq_len)->required();
-  app.add_option("--key-type", layout.key_type)->required();
-  app.add_option("--value-type", layout.value_type)->required();
-  app.add_option("--key-scales", layout.key_scale_granularity);
-  app.add_option("--value-scales", layout.value_scale_granularity);
-  app.add_option("--scale-type", layout.scale_type);
-  app.add_option("--key-group", layout.key_scale_group);
-  app.add_option("--value-group", layout.value_scale_group);
-  app.add_option("--window", layout.window);
-  app.add_option("--sinks", layout.num_sinks);
-  app.add_option("--context", options.context)->required();
-  app.add_option("--tokens", options.tokens);
-  app.add_option("--sequences", options.sequences);
-  app.add_option("--threads", options.threads);
-  app.add_option("--pool-bytes", options.poolBytes);
-  app.add_option("--rounds", options.rounds);
-  app.add_option("--workspace-per-token", options.workspacePerToken);
-  app.add_option("--workspace-fixed", options.workspaceFixed);
-  app.add_flag("--contiguous", options.contiguous, "a sequence's blocks lie one after another");
+Options readOptions(const nlohmann::json &json) {
+  Options options;
+  options.threads = json.at("threads");
+  options.poolBytes = json.at("pool_bytes");
+  options.rounds = json.at("rounds");
+  options.mostRounds = json.at("most_rounds");
+  for (const nlohmann::json &one : json.at("cases")) {
+    Case &added = options.cases.emplace_back();
+    added.library = one.at("library");
+    added.context = one.at("context");
+    added.tokens = one.at("tokens");
+    added.sequences = one.at("sequences");
+    added.workspacePerToken = one.at("workspace_per_token");
+    added.workspaceFixed = one.at("workspace_fixed");
+    added.contiguous = one.at("contiguous");
+    llmir_cache_layout &layout = added.layout;
+    layout.num_layers = one.at("layers");
+    layout.num_kv_heads = one.at("kv_heads");
+    layout.key_head_dim = layout.value_head_dim = one.at("head_dim");
+    layout.block_size = one.at("block");
+    layout.max_seq_len = one.at("max_seq_len");
+    layout.key_type = layout.value_type = one.at("type");
+    layout.key_scale_granularity = layout.value_scale_granularity = one.at("scales");
+    layout.scale_type = one.at("scale_type");
+    layout.key_scale_group = layout.value_scale_group = one.at("group");
+    layout.window = one.at("window");
+    llmir_cache_layout_init(&layout);
+  }
+  return options;
 }
 
-/// Processor time of all threads: what a step costs on a machine that others use.
-double processorSeconds() {
-  timespec time{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return double(time.tv_sec) + double(time.tv_nsec) * 1e-9;
-}
+/// Time of all processors and of what the host took of it, in ticks.
+struct ProcessorTicks {
+  int64_t all = 0, steal = 0;
+
+  static ProcessorTicks read() {
+    ProcessorTicks ticks;
+    std::ifstream file("/proc/stat");
+    std::string name;
+    file >> name;
+    int64_t field = 0;
+    for (int i = 0; i < 8 && file >> field; ++i) {
+      ticks.all += field;
+      ticks.steal = field; // The eighth.
+    }
+    return ticks;
+  }
+};
 
 double measureMultiplyAdds(WorkerTeam &team) {
   constexpr int64_t count = int64_t(96) << 18;
@@ -252,53 +325,79 @@ double measureMultiplyAdds(WorkerTeam &team) {
   return double(count) * team.size() / seconds;
 }
 
+/// What one case took in one round.
+struct Measurement {
+  double probe, probeAfter, blocks, seconds, peak;
+
+  bool isSteady() const { return probeAfter < probe * 1.2 && probe < probeAfter * 1.2; }
+  nlohmann::json toJson() const {
+    return {{"probe", (probe + probeAfter) / 2},
+            {"blocks", blocks},
+            {"seconds", seconds},
+            {"peak", peak}};
+  }
+};
+
+Measurement measure(AttentionRun &run, WorkerTeam &team) {
+  Measurement result{};
+  int64_t bytes = run.bytesOfStep();
+  result.peak = measureMultiplyAdds(team);
+  result.blocks = run.probeBlocks();
+  result.probe = run.probe(bytes);
+  result.seconds = run.run();
+  result.probeAfter = run.probe(bytes);
+  return result;
+}
+
+int fail(const Status &status) {
+  std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
+  return 1;
+}
 } // namespace
 
 int main(int argc, char **argv) {
   CLI::App app("Times attention over paged caches; see attention.py");
-  Options options;
-  addOptions(app, options);
+  std::string path;
+  app.add_option("cases", path, "JSON file of what to run")->required();
   CLI11_PARSE(app, argc, argv);
-  llmir_cache_layout_init(&options.layout);
+  std::ifstream file(path);
+  Options options = readOptions(nlohmann::json::parse(file));
 
-  void *library = dlopen(options.library.c_str(), RTLD_NOW | RTLD_LOCAL);
-  void *step = library ? dlsym(library, LLMIR_MODEL_STEP_SYMBOL) : nullptr;
-  if (!step) {
-    std::fprintf(stderr, "cannot load a step: %s\n", dlerror());
-    return 1;
-  }
   WorkerTeamOptions teamOptions;
   teamOptions.workers = options.threads;
   auto team = WorkerTeam::create(teamOptions);
-  if (!team) {
-    std::fprintf(stderr, "%s\n", team.status().message().c_str());
-    return 1;
+  if (!team)
+    return fail(team.status());
+  StatusOr<HostMemory> pool = HostMemory::allocate(static_cast<size_t>(options.poolBytes));
+  if (!pool)
+    return fail(pool.status());
+  fillRandomly(**team, *pool);
+  std::vector<std::unique_ptr<AttentionRun>> runs;
+  nlohmann::json result;
+  for (const Case &one : options.cases) {
+    runs.push_back(std::make_unique<AttentionRun>(one, **team, *pool));
+    if (Status status = runs.back()->prepare(); !status.isOk())
+      return fail(status);
+    result["bytes"].push_back(runs.back()->bytesOfStep());
+    measure(*runs.back(), **team);
   }
-  AttentionRun run(options, **team, reinterpret_cast<llmir_step_fn>(step));
-  if (Status status = run.prepare(); !status.isOk()) {
-    std::fprintf(stderr, "%s\n", status.message().c_str());
-    return 1;
-  }
-  std::vector<double> times, probes, peaks, processorTimes;
-  for (int32_t round = 0; round < options.rounds + 2; ++round) {
-    double probe = run.probe(run.bytesOfStep());
-    double processorTime = processorSeconds();
-    double time = run.run();
-    processorTime = processorSeconds() - processorTime;
-    double peak = measureMultiplyAdds(**team);
-    if (round < 2)
+  int32_t accepted = 0, tried = 0;
+  for (; tried < options.mostRounds && accepted < options.rounds; ++tried) {
+    nlohmann::json round;
+    ProcessorTicks before = ProcessorTicks::read();
+    bool isSteady = true;
+    for (auto &run : runs) {
+      Measurement measured = measure(*run, **team);
+      isSteady = isSteady && measured.isSteady();
+      round.push_back(measured.toJson());
+    }
+    ProcessorTicks after = ProcessorTicks::read();
+    if (!isSteady || (after.steal - before.steal) * 50 > after.all - before.all)
       continue;
-    times.push_back(time);
-    processorTimes.push_back(processorTime);
-    probes.push_back(probe);
-    peaks.push_back(peak);
+    ++accepted;
+    result["rounds"].push_back(round);
   }
-  nlohmann::json result = {{"seconds", benchmark::median(times)},
-                           {"processor_seconds", benchmark::median(processorTimes)},
-                           {"best_seconds", *std::min_element(times.begin(), times.end())},
-                           {"probe_seconds", benchmark::median(probes)},
-                           {"multiply_adds_per_second", benchmark::median(peaks)},
-                           {"bytes", run.bytesOfStep()}};
+  result["tried"] = tried;
   std::printf("%s\n", result.dump().c_str());
   return 0;
 }

@@ -4,9 +4,14 @@
 
 Every row compiles a step of nothing but attention layers (llmir-opt, llmir-translate, clang) and runs
 it over a pool of at least 4 GiB whose blocks are scattered, so that nothing is resident. The limit
-of a row is the slower of reading its bytes (probe with the same bytes, threads and memory, between
-the steps) and its multiply-adds (keys and values times the query heads of a group) at the measured
-f32 peak. Prints markdown tables; `share` is the limit's time over the measured one.
+of a row is the slower of reading its bytes (as one stretch of memory, with the same threads, before
+and after each step) and its multiply-adds (keys and values times the query heads of a group) at the
+measured f32 peak. Its floor is the same with the bytes read where they lie, block by block, as fast
+as that goes. Rows that are compared run in turn in each round.
+
+Shares and ratios are medians over rounds of what was measured within one; the range is of the
+middle 80 %. A round counts when no probe moved by more than 20 % and the host took at most 2 %.
+Prints markdown tables.
 """
 
 import argparse
@@ -108,6 +113,16 @@ def module_text(row):
     return "\n".join(lines) + "\n"
 
 
+def processor_features():
+    """Those of the features that kernels are generated for which this processor has."""
+    wanted = ["avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16",
+              "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16"]
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("flags"):
+            return [name for name in wanted if name in line.split()]
+    return []
+
+
 class Runner:
     def __init__(self, build, folder, rounds, pool_bytes):
         self.build, self.folder = build, Path(folder)
@@ -140,36 +155,87 @@ class Runner:
         self.libraries[text] = step, workspace
         return self.libraries[text]
 
-    def run(self, row):
-        row = row.with_layers()
+    def case(self, row):
         library, workspace = self.compile(row)
-        options = {
-            "library": library, "layers": row.layers, "heads": row.heads,
-            "kv-heads": row.kv_heads, "key-dim": row.head_dim, "value-dim": row.head_dim,
-            "block": row.block, "max-seq-len": max(row.context, 8192),
-            "key-type": TYPES.index(row.storage), "value-type": TYPES.index(row.storage),
-            "key-scales": SCALES.index(row.scales), "value-scales": SCALES.index(row.scales),
-            "scale-type": 1 if row.scales != "none" else 0, "key-group": row.group_channels,
-            "value-group": row.group_channels, "window": row.window, "context": row.context,
-            "tokens": row.tokens, "sequences": row.sequences, "threads": row.threads,
-            "pool-bytes": self.pool_bytes, "rounds": self.rounds,
-            "workspace-per-token": workspace["per_token"], "workspace-fixed": workspace["fixed"],
+        return {
+            "library": str(library), "layers": row.layers, "kv_heads": row.kv_heads,
+            "head_dim": row.head_dim, "block": row.block, "max_seq_len": max(row.context, 8192),
+            "type": TYPES.index(row.storage), "scales": SCALES.index(row.scales),
+            "scale_type": 1 if row.scales != "none" else 0, "group": row.group_channels,
+            "window": row.window, "context": row.context, "tokens": row.tokens,
+            "sequences": row.sequences, "contiguous": row.contiguous,
+            "workspace_per_token": workspace["per_token"], "workspace_fixed": workspace["fixed"],
         }
-        command = [self.build / "benchmarks/AttentionRunner"]
-        for name, value in options.items():
-            command += [f"--{name}", value]
-        if row.contiguous:
-            command.append("--contiguous")
-        measured = json.loads(self.call(*command))
-        elements = row.layers * row.kv_heads * row.context * row.sequences * 2 * row.head_dim
-        measured["work"] = elements * row.group * row.tokens
-        measured["read_limit"] = measured["probe_seconds"]
-        measured["work_limit"] = measured["work"] / measured["multiply_adds_per_second"]
-        measured["share"] = max(measured["read_limit"], measured["work_limit"]) / measured["seconds"]
-        measured["tokens_per_second"] = row.sequences * row.tokens / measured["seconds"]
-        measured["seconds_per_byte"] = measured["seconds"] / measured["bytes"]
-        measured["layers"] = row.layers
-        return measured
+
+    def run(self, *rows):
+        """Measures rows in turn: a list of Measured, and how many rounds were tried."""
+        rows = [row.with_layers() for row in rows]
+        options = {
+            "threads": rows[0].threads, "pool_bytes": self.pool_bytes, "rounds": self.rounds,
+            "most_rounds": 6 * self.rounds, "cases": [self.case(row) for row in rows],
+        }
+        path = self.folder / "cases.json"
+        path.write_text(json.dumps(options))
+        result = json.loads(self.call(self.build / "benchmarks/AttentionRunner", path))
+        if not result.get("rounds"):
+            return None
+        return [Measured(row, result["bytes"][i], [r[i] for r in result["rounds"]])
+                for i, row in enumerate(rows)]
+
+
+class Measured:
+    """A row's rounds, and what follows from each."""
+
+    def __init__(self, row, size, rounds):
+        self.row, self.bytes = row, size
+        seen = min(row.context, row.window or row.context)
+        elements = row.layers * row.kv_heads * seen * row.sequences * 2 * row.head_dim
+        work = elements * row.group * row.tokens
+        if row.tokens > 1:
+            work /= 2  # A causal triangle is half of the square.
+        self.seconds = [r["seconds"] for r in rounds]
+        self.probe = [r["probe"] for r in rounds]
+        self.work = [work / r["peak"] for r in rounds]
+        self.shares = [max(r["probe"], w) / r["seconds"] for r, w in zip(rounds, self.work)]
+        self.floor_shares = [max(r["blocks"], w) / r["seconds"] for r, w in zip(rounds, self.work)]
+        self.work_shares = [w / r["seconds"] for r, w in zip(rounds, self.work)]
+
+    @property
+    def limit(self):
+        return "reads" if median(self.probe) >= median(self.work) else "multiply-adds"
+
+    def rate(self, seconds):
+        return f"{self.bytes / median(seconds) / 1e9:.1f}"
+
+    def time_per_byte(self):
+        return [seconds / self.bytes for seconds in self.seconds]
+
+
+def median(values):
+    return sorted(values)[len(values) // 2]
+
+
+def spread(values, unit=""):
+    """Median and the range of the middle 80 %."""
+    ordered = sorted(values)
+    cut = len(ordered) // 10
+    ends = ordered[cut], ordered[len(ordered) - 1 - cut]
+    form = "{:.0f}" if unit else "{:.2f}"
+    scale = 100 if unit else 1
+    low, middle, high = (form.format(scale * v) for v in (ends[0], median(values), ends[1]))
+    return f"{middle}{unit} ({low} to {high})"
+
+
+def ratios(over, under):
+    return [a / b for a, b in zip(over, under)]
+
+
+def verdict(values, least=None, most=None):
+    """Of the median, against a least or a most."""
+    if least is None and most is None:
+        return ""
+    met = median(values) >= least if least is not None else median(values) <= most
+    return "met" if met else "MISSED"
 
 
 def print_header(*names):
@@ -181,78 +247,99 @@ def print_row(*cells):
     print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
 
 
-def gigabytes(measured, key="seconds"):
-    return f"{measured['bytes'] / measured[key] / 1e9:.1f}"
+def grid(arguments):
+    return [(group, head_dim, threads) for group in arguments.groups
+            for head_dim in arguments.head_dims for threads in arguments.threads]
 
 
-def table_decode(runner):
+def table_decode(runner, arguments):
     print("\nDecode, one sequence, f16, blocks of 16\n")
-    print_header("context", "heads a group", "head size", "threads", "GB/s", "probe GB/s",
-                 "share of the limit", "limit", "least")
-    for context, least in ((512, ""), (4096, "65 %"), (32768, "70 %")):
-        for group in (3, 8):
-            for head_dim in (64, 128):
-                for threads in (1, 2):
-                    m = runner.run(Row(context, group, head_dim, threads=threads))
-                    by = "reads" if m["read_limit"] >= m["work_limit"] else "multiply-adds"
-                    print_row(context, group, head_dim, threads, gigabytes(m),
-                              gigabytes(m, "probe_seconds"), f"{m['share'] * 100:.0f} %", by, least)
+    print_header("context", "heads a group", "head size", "threads", "GB/s", "probe GB/s", "limit",
+                 "share of the limit", "least", "share of the floor", "rounds")
+    leasts = {4096: 0.65, 32768: 0.70}
+    for context in arguments.contexts:
+        for group, head_dim, threads in grid(arguments):
+            measured = runner.run(Row(context, group, head_dim, threads=threads))
+            if not measured:
+                print_row(context, group, head_dim, threads, "no steady round")
+                continue
+            m, least = measured[0], leasts.get(context)
+            print_row(context, group, head_dim, threads, m.rate(m.seconds), m.rate(m.probe),
+                      m.limit, spread(m.shares, " %"),
+                      f"{least:.0%}: {verdict(m.shares, least)}" if least else "",
+                      spread(m.floor_shares, " %"), len(m.shares))
 
 
-def table_short(runner):
+def table_short(runner, arguments):
     print("\n512 tokens against 32k, time per byte (at most 1.5)\n")
-    print_header("heads a group", "head size", "threads", "ratio")
-    for group in (3, 8):
-        for head_dim in (64, 128):
-            for threads in (1, 2):
-                short, long = (runner.run(Row(context, group, head_dim, threads=threads))
-                               for context in (512, 32768))
-                print_row(group, head_dim, threads,
-                          f"{short['seconds_per_byte'] / long['seconds_per_byte']:.2f}")
+    print_header("heads a group", "head size", "threads", "ratio", "verdict", "rounds")
+    for group, head_dim, threads in grid(arguments):
+        measured = runner.run(*(Row(context, group, head_dim, threads=threads)
+                                for context in (512, 32768)))
+        if not measured:
+            print_row(group, head_dim, threads, "no steady round")
+            continue
+        short, long = measured
+        values = ratios(short.time_per_byte(), long.time_per_byte())
+        print_row(group, head_dim, threads, spread(values), verdict(values, most=1.5), len(values))
 
 
-def table_storage(runner):
+def table_storage(runner, arguments):
     print("\nStorage at 8k, 3 heads a group: tokens/s against f16\n")
-    print_header("storage", "head size", "threads", "against f16", "share of the limit", "least")
-    for head_dim in (64, 128):
-        for threads in (1, 2):
+    print_header("storage", "head size", "threads", "against f16", "least", "share of the limit",
+                 "share of the floor", "rounds")
+    for head_dim in arguments.head_dims:
+        for threads in arguments.threads:
             def row(storage, scales="token", channels=0):
                 return Row(8192, head_dim=head_dim, threads=threads, layers=10, storage=storage,
                            scales=scales, group_channels=channels)
-            base = runner.run(row("f16", "none"))
-            for least, other in ((1.5, row("i8")), (1.4, row("f8E4M3FN")), (1.4, row("f8E5M2")),
-                                 (1.8, row("i4")), ("", row("i4", "group", 32)),
-                                 ("", row("bf16", "none"))):
-                m = runner.run(other)
+            others = [(1.5, row("i8")), (1.4, row("f8E4M3FN")), (1.4, row("f8E5M2")),
+                      (1.8, row("i4")), (None, row("i4", "group", 32)),
+                      (None, row("bf16", "none"))]
+            for least, other in others:
                 name = other.storage + (f" ({other.scales})" if other.scales != "none" else "")
-                print_row(name, head_dim, threads, f"{base['seconds'] / m['seconds']:.2f}",
-                          f"{m['share'] * 100:.0f} %", least)
+                measured = runner.run(row("f16", "none"), other)
+                if not measured:
+                    print_row(name, head_dim, threads, "no steady round")
+                    continue
+                base, m = measured
+                values = ratios(base.seconds, m.seconds)
+                print_row(name, head_dim, threads, spread(values),
+                          f"{least}: {verdict(values, least)}" if least else "",
+                          spread(m.shares, " %"), spread(m.floor_shares, " %"), len(values))
 
 
-def table_layout(runner):
-    print("\nPaged against contiguous (at least 0.95), window 512 at 32k against 512 (at most 1.3)\n")
-    print_header("what", "threads", "ratio")
-    for threads in (1, 2):
-        for context in (4096, 32768):
-            paged = runner.run(Row(context, threads=threads))
-            contiguous = runner.run(Row(context, threads=threads, contiguous=True))
-            print_row(f"paged, {context} tokens", threads,
-                      f"{contiguous['seconds'] / paged['seconds']:.2f}")
-        short = runner.run(Row(512, threads=threads, layers=20))
-        window = runner.run(Row(32768, threads=threads, layers=20, window=512))
-        print_row("window 512 at 32k", threads, f"{window['seconds'] / short['seconds']:.2f}")
+def table_layout(runner, arguments):
+    print("\nPaged against contiguous, window 512 at 32k against 512 tokens\n")
+    print_header("what", "threads", "ratio", "limit", "rounds")
+    for threads in arguments.threads:
+        rows = [(f"paged, {context} tokens: speed against contiguous",
+                 Row(context, threads=threads, contiguous=True), Row(context, threads=threads))
+                for context in (4096, 32768)]
+        rows.append(("window 512 at 32k: time against 512 tokens",
+                     Row(32768, threads=threads, layers=20, window=512),
+                     Row(512, threads=threads, layers=20)))
+        for name, first, second in rows:
+            measured = runner.run(first, second)
+            if not measured:
+                print_row(name, threads, "no steady round")
+                continue
+            values = ratios(measured[0].seconds, measured[1].seconds)
+            limit = (f"at most 1.3: {verdict(values, most=1.3)}" if first.window
+                     else f"at least 0.95: {verdict(values, least=0.95)}")
+            print_row(name, threads, spread(values), limit, len(values))
 
 
-def table_prefill(runner):
+def table_prefill(runner, arguments):
     print("\nPrefill of 2,048 tokens, f32 dots, share of the f32 peak\n")
-    print_header("heads a group", "head size", "threads", "share of the peak")
-    for group in (3, 8):
-        for head_dim in (64, 128):
-            for threads in (1, 2):
-                m = runner.run(Row(2048, group, head_dim, threads=threads, tokens=2048))
-                # A causal triangle is half of the square.
-                print_row(group, head_dim, threads,
-                          f"{m['work_limit'] / 2 / m['seconds'] * 100:.0f} %")
+    print_header("heads a group", "head size", "threads", "share of the peak", "rounds")
+    for group, head_dim, threads in grid(arguments):
+        measured = runner.run(Row(2048, group, head_dim, threads=threads, tokens=2048))
+        if not measured:
+            print_row(group, head_dim, threads, "no steady round")
+            continue
+        print_row(group, head_dim, threads, spread(measured[0].work_shares, " %"),
+                  len(measured[0].shares))
 
 
 TABLES = {"decode": table_decode, "short": table_short, "storage": table_storage,
@@ -263,14 +350,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=Path, default=REPOSITORY / "build" / "release")
     parser.add_argument("--table", nargs="+", choices=list(TABLES), default=list(TABLES))
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--contexts", type=int, nargs="+", default=[512, 4096, 32768])
+    parser.add_argument("--groups", type=int, nargs="+", default=[3, 8])
+    parser.add_argument("--head-dims", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--pool-bytes", type=int, default=4 << 30)
     arguments = parser.parse_args()
-    print(f"{processor_name()}")
+    print(f"{processor_name()}: {', '.join(processor_features())}")
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(arguments.build, folder, arguments.rounds, arguments.pool_bytes)
         for name in arguments.table:
-            TABLES[name](runner)
+            TABLES[name](runner, arguments)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,9 @@ private:
     if (op.getTreeMask() &&
         failed(checkInput(op, "tree_mask", op.getTreeMask(), StepInput::TreeMask)))
       return failure();
+    if (op.getPositions() &&
+        failed(checkInput(op, "positions", op.getPositions(), StepInput::Positions)))
+      return failure();
     return checkAttention(op);
   }
 

@@ -39,7 +39,7 @@ static SmallVector<double> computeWeights(const HeadQuery &query, const ScoreRul
   for (int64_t j = 0; j < query.numKeys; ++j) {
     int64_t position = query.keyPosition(j);
     bool inWindow =
-        rules.window == 0 || position > query.position - rules.window || j < rules.numSinks;
+        rules.window == 0 || position > query.position - rules.window || position < rules.numSinks;
     if (!inWindow || !query.isSeen(j))
       continue;
     double score = query.score(j) * rules.scale;

@@ -168,7 +168,11 @@ TEST_F(InterpreterTest, AttendsAsTheNaiveKernel) {
       for (int64_t t = 0; t < sequence.tokens; ++t)
         for (int64_t c = 0; c < 48; ++c)
           rows.at(t, c) = q.at(first + t, c);
-      reference::AttentionOptions options{20, 3, 2.0, {}, sinks, {}};
+      reference::AttentionOptions options;
+      options.window = 20;
+      options.numSinks = 3;
+      options.softCap = 2.0;
+      options.sinkLogits = sinks;
       reference::Matrix expected =
           reference::attention(rows, keys, values, {4, 2, 12, 6, 0.25}, options);
       for (int64_t t = 0; t < sequence.tokens; ++t)

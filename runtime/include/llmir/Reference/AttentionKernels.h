@@ -32,13 +32,14 @@ struct AttentionOptions {
   int64_t window = 0;   ///< Last positions that a query sees, its own included; 0: all.
   int64_t numSinks = 0; ///< First positions that are seen beyond the window.
   double softCap = 0;   ///< Scores become softCap * tanh(score / softCap); 0: they do not.
-  std::span<const float> alibiSlopes; ///< [heads]: slope * (key's position - query's) is added.
-  std::span<const float> sinkLogits;  ///< [heads]: joins the sum of weights, without a value.
+  std::span<const float> alibiSlopes =
+      {};                                 ///< [heads]: slope * (key's position - query's) is added.
+  std::span<const float> sinkLogits = {}; ///< [heads]: joins the sum of weights, without a value.
   /// [queries]: bit j lets a query see the j-th of the last `queries` keys; keys before are seen.
-  std::span<const uint64_t> treeMask;
+  std::span<const uint64_t> treeMask = {};
   /// [queries]: positions of the last `queries` tokens, for window, sinks and slopes; without, a
   /// token's position is its place. Those before are at their places.
-  std::span<const int32_t> positions;
+  std::span<const int32_t> positions = {};
   bool causal = true; ///< Otherwise keys behind the query are seen, too.
   AttentionMask mask = {};
 };

@@ -181,12 +181,12 @@ def test_raised_attention_gives_the_same_numbers(tools, form):
         pytest.skip("mlir-opt of LLVM 22 is not installed (package mlir-22-tools)")
     source = tools.new_file(".mlir")
     source.write_text(module_text(form))
-    optimized = tools.succeed("llmir-opt", source, "--llm-optimization-pipeline").stdout
+    optimized = tools.succeed("llmir-opt", source, "--llm-optimization-pipeline=opt-level=3").stdout
     assert "llm.attention" in optimized and "linalg" not in optimized, optimized
     assert form.attributes in optimized.replace("2.000000e+00", "2.0"), optimized
 
     raised, plain = tools.new_file(".mlir"), tools.new_file(".mlir")
-    tools.succeed("llmir-opt", source, "--llm-cpu-pipeline", "-o", raised)
+    tools.succeed("llmir-opt", source, "--llm-cpu-pipeline=opt-level=3", "-o", raised)
     subprocess.run([str(optimizer), *TO_LLVM, str(source), "-o", str(plain)], check=True)
 
     random = np.random.default_rng(5)

@@ -114,7 +114,10 @@ protected:
   }
 
   reference::AttentionOptions options() const {
-    reference::AttentionOptions options{c.window, c.sinks, c.softCap, {}, {}, {}};
+    reference::AttentionOptions options = {};
+    options.window = c.window;
+    options.numSinks = c.sinks;
+    options.softCap = c.softCap;
     options.causal = c.causal != 0;
     if (c.alibi)
       options.alibiSlopes = slopes;
@@ -290,6 +293,32 @@ TEST_P(DenseAttentionTest, GivesTheSameBytesForAnyBatchAndChunk) {
                 whole.slice(first * outputCols, count * outputCols))
           << "tokens " << first << " to " << first + count - 1;
     }
+}
+
+// A NaN in a key or value is in every output that sees it, and in none of those long before it.
+TEST_P(DenseAttentionTest, PassesNaNsOn) {
+  if (!c.isRagged() || !c.lengths || !c.causal || c.window > 0)
+    GTEST_SKIP() << "tested with causal attention";
+  constexpr int32_t tokens = 200;
+  TensorBytes q = randomTensor(type, tokens * c.heads * c.keyDim, random);
+  for (bool inKeys : {true, false}) {
+    TensorBytes k = randomTensor(type, tokens * c.kvHeads * c.keyDim, random);
+    TensorBytes v = randomTensor(type, tokens * c.kvHeads * c.valueDim, random);
+    int64_t row = 130, cols = c.kvHeads * (inKeys ? c.keyDim : c.valueDim);
+    for (int64_t head = 0; head < c.kvHeads; ++head)
+      (inKeys ? k : v).set(row * cols + head * (cols / c.kvHeads), NAN);
+    TensorBytes output = attendRagged(kFlash, {{tokens, tokens}}, q, k, v);
+    for (int64_t t = 0; t < tokens; ++t)
+      for (int64_t head = 0; head < c.heads; ++head) {
+        double value = output.at((t * c.heads + head) * c.valueDim);
+        // Rows that share registers with one that sees it may take over a value's NaN.
+        if (t < row - 8) {
+          ASSERT_FALSE(std::isnan(value)) << "token " << t;
+        } else if (t >= row) {
+          ASSERT_TRUE(std::isnan(value)) << "token " << t << " has " << value;
+        }
+      }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Grid, DenseAttentionTest, ::testing::ValuesIn(kCases), nameOf);

@@ -151,10 +151,16 @@ bool TargetDescription::has(llvm::StringRef feature) const {
 std::vector<std::string> TargetDescription::withImplied() const {
   std::vector<std::string> all = features;
   auto info = createSubtarget(triple, "", joinFeatures(features));
-  for (const UsefulFeature &feature : kUsefulFeatures)
-    if (info && !llvm::is_contained(all, feature.name) &&
-        info->checkFeatures("+" + feature.name.str()))
-      all.push_back(feature.name.str());
+  if (!info)
+    return all;
+  // Only what the triple has may be asked for.
+  for (const auto &entry : info->getAllProcessorFeatures()) {
+    bool isUseful =
+        llvm::any_of(kUsefulFeatures, [&](const auto &useful) { return useful.name == entry.Key; });
+    if (isUseful && !llvm::is_contained(all, entry.Key) &&
+        info->checkFeatures(std::string("+") + entry.Key))
+      all.push_back(entry.Key);
+  }
   std::sort(all.begin(), all.end());
   return all;
 }

@@ -1,5 +1,5 @@
 // The size of a result is that of an operand, or a sum of them, wherever one says it.
-// RUN: llmir-opt %s --resolve-ranked-shaped-type-result-dims --canonicalize | FileCheck %s
+// RUN: llmir-opt %s --resolve-ranked-shaped-type-result-dims --canonicalize --cse | FileCheck %s
 
 !kv = !llm.paged_kv_cache<f16, 4, 2, 16, 16, 512>
 llm.weight @w : tensor<64x64xf32>

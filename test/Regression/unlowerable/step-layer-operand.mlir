@@ -1,5 +1,6 @@
 // RUN: %check_pipelines %s
-// A layer that is known only when the step runs.
+// A layer as an operand. A constant becomes an attribute where ops are simplified first.
+// accepts: optimize, cpu
 !kv = !llm.paged_kv_cache<f16, 1, 2, 32, 16, 128>
 llm.weight @embd : tensor<96x64xf32>
 llm.weight @w : tensor<64x64xf32>

@@ -9,6 +9,7 @@ func.func @step(%context: !llm.step_context, %tokens: tensor<?xi32>, %positions:
     %table: tensor<?x?xi32>, %rows: tensor<?xi32>) -> (tensor<?x64xf32>, !kv) attributes {llm.step} {
   %x = llm.embedding %tokens, @embd : tensor<?xi32> -> tensor<?x64xf32>
   %logits = llm.logits %x, %rows, @embd : (tensor<?x64xf32>, tensor<?xi32>) -> tensor<?x96xf32>
-  // error@+1: 'func.return' op expected result 0 of a step to be its logits, but got
+  // error@+2: 'func.return' op expected result 0 of a step to be its logits, but got
+  // error(optimize,cpu)@+1: 'func.return' op expected 1 results of a step, its caches in order, but got 2
   return %x, %kv : tensor<?x64xf32>, !kv
 }

@@ -1,5 +1,6 @@
 // RUN: %check_pipelines %s
-// Sampling inside a step: its result has no place.
+// Sampling inside a step: its result has no place, and is dropped where ops are simplified first.
+// accepts: optimize, cpu
 !kv = !llm.paged_kv_cache<f16, 1, 2, 32, 16, 128>
 llm.weight @embd : tensor<96x64xf32>
 llm.weight @w : tensor<64x64xf32>

@@ -172,10 +172,23 @@ static double shareOf(Type type) {
   return 1e-6;
 }
 
+/// What storing keys or values in `type` costs at most, as docs/Testing.md has it.
+static double storageErrorOf(Type type) {
+  if (type.isInteger(4))
+    return 0.3;
+  if (isa<Float8E5M2Type>(type))
+    return 0.12;
+  if (isa<Float8E4M3FNType>(type))
+    return 0.06;
+  return type.isInteger(8) ? 0.02 : 0;
+}
+
 Tolerance llm::toleranceFor(ModuleOp module) {
   Tolerance tolerance;
   auto visit = [&](Type type) {
     if (auto cache = dyn_cast<PagedKVCacheType>(type)) {
+      tolerance.storage = std::max(tolerance.storage, storageErrorOf(cache.getKeyStorage()) +
+                                                          storageErrorOf(cache.getValueStorage()));
       for (Type stored : {cache.getElementType(), cache.getKeyStorage(), cache.getValueStorage()})
         tolerance.share = std::max(tolerance.share, shareOf(stored));
     } else if (auto quantized = dyn_cast<QuantizedTensorType>(type)) {

@@ -190,6 +190,8 @@ bool PassValidation::compareFunction(Pass *pass, func::FuncOp function,
                                      const std::vector<Outcome> &was,
                                      const std::vector<Outcome> &is, const Baseline &before) {
   std::optional<double> limit = findLimit(pass);
+  if (limit)
+    *limit += before.tolerance.storage;
   for (unsigned i = 0; i < numInputs; ++i) {
     ++numRuns;
     std::optional<std::string> difference = findDifference(was[i], is[i], before.tolerance);

@@ -29,7 +29,10 @@ struct Outcome {
 /// far in the root of mean squares, where a pass changes numbers by design. Integers are equal.
 struct Tolerance {
   double share = 1e-6;
-  std::optional<double> byDesign;
+  /// How far keys and values move results when a cache stores them (docs/Testing.md, attention's
+  /// tolerances), as a root of mean squares: a small change before a store may come out as steps of
+  /// its codes.
+  double storage = 0;
 };
 
 /// By the narrowest type in which the module stores numbers or converts activations

@@ -128,6 +128,7 @@ void Compilation::startFingerprint() {
       std::to_string(options.rank) + " of " + std::to_string(options.worldSize),
       target.triple,
       target.codegenFeatures(),
+      options.import.takesTreeMasks ? "tree masks" : "no tree masks",
       "emulating " + llvm::join(emulatedFeatures, ","),
   };
   fingerprint = std::async(std::launch::async, [this, settings = std::move(settings)] {

@@ -255,6 +255,8 @@ FailureOr<Value> LlamaBuilder::buildAttention(int64_t layer, Value input) {
       builder, model.location(prefix + "attended"), query->getType(), rope.getOutputs()[0], cache,
       model.getTable(), model.getContextLengths(), model.getCuLengths(), /*layer_index=*/Value(),
       config.heads, headDim, APFloat(static_cast<float>(1.0 / std::sqrt(headDim))), layer);
+  if (Value mask = model.getTreeMask())
+    attention.getTreeMaskMutable().assign(mask);
   return model.linear(prefix + "projected", attention.getOutput(), prefix + "attn_output",
                       config.heads * headDim, {width});
 }
@@ -389,8 +391,12 @@ FailureOr<OwningOpRef<ModuleOp>> buildLlama(CheckpointReader &reader,
   if (failed(cacheType) || failed(name))
     return failure();
   std::string modelName = name->value_or("llama");
-  StepSignature signature{modelName, "llama", config->vocabularySize, config->maxSequenceLength,
-                          *cacheType};
+  StepSignature signature{modelName,
+                          "llama",
+                          config->vocabularySize,
+                          config->maxSequenceLength,
+                          *cacheType,
+                          options.takesTreeMasks};
   return LlamaBuilder(reader, *config, signature).build();
 }
 

@@ -26,10 +26,13 @@ void ModelBuilder::createStep(const StepSignature &signature) {
   Type cache = signature.cacheType;
   Type context = StepContextType::get(builder.getContext());
   // The order is that of the accessors in ModelBuilder.h.
-  std::pair<StringRef, Type> arguments[] = {
-      {"context", context}, {"tokens", list},          {"positions", list},
-      {"cu_lengths", list}, {"context_lengths", list}, {"cache", cache},
-      {"slots", list},      {"table", table},          {"rows", list}};
+  SmallVector<std::pair<StringRef, Type>> arguments = {
+      {"context", context},      {"tokens", list}, {"positions", list}, {"cu_lengths", list},
+      {"context_lengths", list}, {"cache", cache}, {"slots", list},     {"table", table}};
+  if (signature.takesTreeMasks)
+    arguments.push_back(
+        {"tree_mask", RankedTensorType::get({ShapedType::kDynamic}, builder.getI64Type())});
+  arguments.push_back({"rows", list});
   SmallVector<Type> types;
   SmallVector<Location> locations;
   for (auto [name, type] : arguments) {

@@ -21,6 +21,7 @@ struct StepSignature {
   int64_t vocabularySize;
   int64_t maxSequenceLength;
   PagedKVCacheType cacheType;
+  bool takesTreeMasks = false;
 };
 
 /// A module under construction: the weights declared so far, and the body of its step.
@@ -56,7 +57,9 @@ public:
   Value getCache() { return step.getArgument(5); }
   Value getSlots() { return step.getArgument(6); }
   Value getTable() { return step.getArgument(7); }
-  Value getRows() { return step.getArgument(8); }
+  /// Null: the step takes none.
+  Value getTreeMask() { return step.getNumArguments() > 9 ? step.getArgument(8) : Value(); }
+  Value getRows() { return step.getArguments().back(); }
 
 private:
   FlatSymbolRefAttr declare(StringRef name, Type type);

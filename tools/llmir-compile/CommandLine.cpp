@@ -160,6 +160,8 @@ static void declareOptions(CLI::App &app, CommandLine &line, Choices &choices) {
                  "Tokens that a sequence may have (default: what the checkpoint says)")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 30));
   declareCacheOptions(app, line, choices);
+  app.add_flag("--draft-trees", compile.import.takesTreeMasks,
+               "Let steps check trees of draft tokens, not only chains (speculative decoding)");
   app.add_option("--world-size", compile.worldSize,
                  "Ranks among which the model is divided: each needs an artifact of its own")
       ->check(CLI::Range(int64_t(1), int64_t(1024)))

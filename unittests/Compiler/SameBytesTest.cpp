@@ -112,7 +112,7 @@ TEST_P(SameBytesTest, RestoredCheckpointInAFullPool) {
   mlir::llm::TestFolder folder;
   CheckpointManager manager(folder.path("checkpoints"), {.model = model->manifest().fingerprint});
   {
-    ServedSequences served = serve(9, 3);
+    ServedSequences served = serve(10, 3);
     served.feed(asked, prompt);
     ASSERT_TRUE(served.cache.fork(SequenceId{asked}, SequenceId{other}).isOk());
     served.fillPool(strangers);
@@ -120,7 +120,7 @@ TEST_P(SameBytesTest, RestoredCheckpointInAFullPool) {
     ASSERT_TRUE(status.isOk()) << status.message();
   }
   // Into other blocks, full of what strangers wrote, none of them free.
-  ServedSequences served = serve(9, 8);
+  ServedSequences served = serve(10, 8);
   served.fillPool(strangers);
   Status status = manager.loadCheckpoint(served.cache, "full");
   ASSERT_TRUE(status.isOk()) << status.message();

@@ -26,6 +26,9 @@ struct ImportOptions {
   int64_t blockSize = 16;
   /// Tokens that a sequence may have; absent: the context length that the checkpoint says.
   std::optional<int64_t> maxSequenceLength;
+  /// The step takes tree masks (llmir_step_args.tree_mask), so that drafts may be trees. A step
+  /// without does not read them.
+  bool takesTreeMasks = false;
 };
 
 /// Imports the model in `file` as a module with `llm.weight` symbols and one function `step` (the

@@ -30,8 +30,8 @@ public:
 
   LogicalResult check(Operation *op) {
     return llvm::TypeSwitch<Operation *, LogicalResult>(op)
-        .Case<EmbeddingOp, LogitsOp, RopeOp, RopeStoreKVOp, StoreKVOp, PagedAttentionOp, AttentionOp,
-              func::ReturnOp>(
+        .Case<EmbeddingOp, LogitsOp, RopeOp, RopeStoreKVOp, StoreKVOp, PagedAttentionOp,
+              AttentionOp, func::ReturnOp>(
             [&](auto typed) { return failed(checkSizes(op)) ? failure() : checkUses(typed); })
         .Case<LoadWeightOp, RMSNormOp, LinearOp, SwiGLUOp, AllReduceOp, arith::AddFOp>(
             [&](Operation *) { return checkSizes(op); })

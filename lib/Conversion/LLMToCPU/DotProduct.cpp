@@ -11,6 +11,8 @@
 
 #include "DotProduct.h"
 
+#include "NEONDotProduct.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -18,7 +20,9 @@ namespace mlir::llm {
 
 using ::llmir::PackedFormat;
 
-static bool hasVNNI(const CPUTarget &target) { return target.dotUnit != DotUnit::AVX2; }
+static bool hasVNNI(const CPUTarget &target) {
+  return target.dotUnit == DotUnit::AVXVNNI || target.dotUnit == DotUnit::AVX512VNNI;
+}
 
 int64_t groupBias(PackedFormat format, const CPUTarget &target) {
   if (format == PackedFormat::Q4_0)
@@ -152,6 +156,8 @@ private:
 
 SmallVector<Value> emitGroupDot(KernelBuilder &builder, const CPUTarget &target,
                                 const GroupDot &dot) {
+  if (isAArch64(target.dotUnit))
+    return emitNEONGroupDot(builder, target, dot);
   return GroupDotEmitter(builder, target, dot).emit();
 }
 

@@ -23,6 +23,9 @@ struct GroupDot {
   int64_t tokens;
   /// The four codes of quad `quad` (0..7) of token `token` in every lane: vector<4*lanes x i8>.
   llvm::function_ref<Value(int64_t token, int64_t quad)> activation;
+  /// Quads `quad` and `quad` + 1 of tokens `token` and `token` + 1, one token after the other:
+  /// vector<16 x i8>.
+  llvm::function_ref<Value(int64_t token, int64_t quad)> activationPair;
   /// The sum of the token's 32 codes (i32); asked for where groupBias is not 0.
   llvm::function_ref<Value(int64_t token)> activationSum;
 };

@@ -119,6 +119,15 @@ private:
       Value word = b.bitcast(four, b.vectorOf(b.getI32Type(), 1));
       return b.bitcast(b.broadcast(vector::ExtractOp::create(b, word, 0), lanes), bytes);
     };
+    auto activationPair = [&](int64_t token, int64_t quad) -> Value {
+      Value k = b.add(b.mul(group, b.index(kGroupSize)), b.index(4 * quad));
+      auto eight = [&](int64_t of) -> Value {
+        Value loaded = b.loadVector(input, {at(part.token, of), k}, 8);
+        return b.bitcast(loaded, b.vectorOf(b.getI64Type(), 1));
+      };
+      Value both = vector::ShuffleOp::create(b, eight(token), eight(token + 1), {0, 1});
+      return b.bitcast(both, b.vectorOf(b.getI8Type(), 16));
+    };
     auto activationSum = [&](int64_t token) -> Value {
       return b.load(sums, {at(part.token, token), group});
     };
@@ -126,7 +135,8 @@ private:
     for (int64_t i = 0; i < part.halves; ++i) {
       int64_t half = part.firstHalf + i;
       GroupDot dot{layout.format, weights,    at(block, codes + half * lanes * 4),
-                   part.tokens,   activation, activationSum};
+                   part.tokens,   activation, activationPair,
+                   activationSum};
       SmallVector<Value> dots = emitGroupDot(b, target, dot);
       Value weightScale = loadHalves(at(block, scale + half * lanes * 2));
       Value minimum =

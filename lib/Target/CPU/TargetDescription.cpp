@@ -53,6 +53,11 @@ TargetDescription TargetDescription::forHost() {
   return target;
 }
 
+bool TargetDescription::isHost(llvm::StringRef triple) {
+  llvm::Triple host(llvm::sys::getDefaultTargetTriple());
+  return triple.empty() || llvm::Triple(triple).getArch() == host.getArch();
+}
+
 /// Fails with the first of `features` that LLVM does not know for `triple`.
 static ::llmir::Status checkFeatureNames(llvm::StringRef triple,
                                          const std::vector<std::string> &features) {
@@ -127,6 +132,9 @@ StatusOr<TargetDescription> TargetDescription::parse(llvm::StringRef triple, llv
       target.features.push_back(name.str());
     }
   }
+  // The least of AArch64, which x86 lacks: artifacts name it.
+  if (llvm::Triple(target.triple).isAArch64())
+    target.features.push_back("neon");
   std::sort(target.features.begin(), target.features.end());
   target.features.erase(std::unique(target.features.begin(), target.features.end()),
                         target.features.end());

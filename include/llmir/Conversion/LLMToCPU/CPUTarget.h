@@ -15,23 +15,29 @@ namespace mlir::llm {
 
 /// The unit that multiplies bytes.
 enum class DotUnit : uint8_t {
-  AVX2,      ///< vpmaddubsw + vpmaddwd
-  AVXVNNI,   ///< vpdpbusd on 256 bits
-  AVX512VNNI ///< vpdpbusd on 512 bits
+  AVX2,       ///< vpmaddubsw + vpmaddwd
+  AVXVNNI,    ///< vpdpbusd on 256 bits
+  AVX512VNNI, ///< vpdpbusd on 512 bits
+  NEON,       ///< smull + sadalp: what every AArch64 has
+  NEONDot,    ///< sdot
+  NEONI8MM    ///< smmla: two rows by two tokens; sdot for few tokens
 };
+
+/// Whether `unit` is one of AArch64's.
+inline bool isAArch64(DotUnit unit) { return unit >= DotUnit::NEON; }
 
 /// A processor as a kernel generator sees it.
 struct CPUTarget {
   DotUnit dotUnit = DotUnit::AVX2;
-  /// f32 lanes of a vector: 8 or 16.
+  /// f32 lanes of a vector: 4 (AArch64), 8 or 16.
   int64_t lanes = 8;
   /// The schedule is that of `dotUnit`, but its instructions are replaced by plain arithmetic with
   /// the same results, so that the code runs where the unit is missing.
   bool isEmulated = false;
 
   /// The best units that `features` (LLVM names, without sign) allow; those of `emulated` count as
-  /// present. Fails, naming the feature, where the least that the generators need (avx2, fma, f16c)
-  /// is missing.
+  /// present, and where they are AArch64's (neon), so is the unit. Fails, naming the feature, where
+  /// the least that the generators need (avx2, fma, f16c; on AArch64 neon) is missing.
   static FailureOr<CPUTarget> fromFeatures(ArrayRef<std::string> features,
                                            std::string &missingFeature,
                                            ArrayRef<std::string> emulated = {});
@@ -42,7 +48,8 @@ struct CPULevel {
   StringRef name;
   ArrayRef<StringRef> features;
 };
-/// `avx2`, `avx_vnni`, `avx512_vnni`: from the least to the most.
+/// `avx2`, `avx_vnni`, `avx512_vnni`, then AArch64's `neon`, `neon_dotprod`, `neon_i8mm`: each from
+/// the least to the most.
 ArrayRef<CPULevel> cpuLevels();
 /// The level of that name, or null.
 const CPULevel *findCPULevel(StringRef name);

@@ -8,10 +8,12 @@
 // of tokens, and the 2 x 2 results are taken apart once a group. For fewer than four tokens zipping
 // costs more than smmla saves over sdot.
 //
-// An emulated unit keeps its schedule; its instructions are shuffles and 32-bit arithmetic. Integer
-// sums are exact, so the results are equal.
+// An emulated unit keeps its schedule; see EmulatedUnits.h. Integer sums are exact, so the results
+// are equal. SVE is emulated as sdot on 128 bits; the unit itself is in ScalableSums.cpp.
 
 #include "NEONDotProduct.h"
+
+#include "EmulatedUnits.h"
 
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -22,10 +24,10 @@ using ::llmir::PackedFormat;
 namespace {
 class NEONDotEmitter {
 public:
-  NEONDotEmitter(KernelBuilder &builder, const CPUTarget &target, const GroupDot &dot)
-      : b(builder), target(target), dot(dot), isFourBit(dot.format != PackedFormat::Q8_0),
-        bytes(b.vectorOf(b.getI8Type(), 16)), words(b.vectorOf(b.getI16Type(), 8)),
-        ints(b.vectorOf(b.getI32Type(), 4)) {}
+  NEONDotEmitter(KernelBuilder &builder, KernelLibrary &library, const GroupDot &dot)
+      : b(builder), library(library), target(library.target()), dot(dot),
+        isFourBit(dot.format != PackedFormat::Q8_0), bytes(b.vectorOf(b.getI8Type(), 16)),
+        words(b.vectorOf(b.getI16Type(), 8)), ints(b.vectorOf(b.getI32Type(), 4)) {}
 
   SmallVector<Value> emit() {
     codes = loadQuads();
@@ -33,6 +35,7 @@ public:
     case DotUnit::NEONI8MM:
       return dot.tokens >= kMatrixTokens ? emitMatrix() : emitDot();
     case DotUnit::NEONDot:
+    case DotUnit::SVE:
       return emitDot();
     default:
       return emitWidening();
@@ -57,6 +60,20 @@ private:
       quads.push_back(arith::ShRUIOp::create(b, loaded, b.splatInt(4, bytes)));
     }
     return quads;
+  }
+
+  /// A token's four codes of a quad in every lane: a lane of a register as an operand of sdot.
+  Value activation(int64_t token, int64_t quad) {
+    Value quads = b.bitcast(dot.activationHalf(token, quad / 4), ints);
+    return b.bitcast(shuffle(quads, quads, SmallVector<int64_t>(4, quad % 4)), bytes);
+  }
+  /// Codes of quads `quad` and `quad` + 1 of a token and of the next.
+  Value activationPair(int64_t token, int64_t quad) {
+    VectorType pairs = b.vectorOf(b.getI64Type(), 2);
+    Value first = b.bitcast(dot.activationHalf(token, quad / 4), pairs);
+    Value second = b.bitcast(dot.activationHalf(token + 1, quad / 4), pairs);
+    int64_t lane = quad % 4 / 2;
+    return b.bitcast(shuffle(first, second, {lane, lane + 2}), bytes);
   }
 
   /// What the sums of `token` start at.
@@ -100,7 +117,7 @@ private:
         for (int64_t half = 0; half < 2; ++half) {
           Value products;
           for (int64_t quad = first; quad < first + quadsOfSum; ++quad) {
-            Value more = multiplyHalf(codes[quad], dot.activation(token, quad), 8 * half);
+            Value more = multiplyHalf(codes[quad], activation(token, quad), 8 * half);
             products = products ? b.add(products, more) : more;
           }
           Value pairs = addNeighbours(products);
@@ -116,30 +133,19 @@ private:
 
   //===--- sdot -----------------------------------------------------------------------------===//
 
-  /// `sums` plus the products of the four bytes of every lane of `left` and `right`: sdot, spelled
-  /// out.
+  /// `sums` plus the products of the four bytes of every lane.
   Value addProducts(Value sums, Value left, Value right) {
-    Value leftLanes = b.bitcast(left, ints), rightLanes = b.bitcast(right, ints);
-    Value top = b.splatInt(24, ints);
-    for (int64_t byte = 0; byte < 4; ++byte) {
-      Value up = b.splatInt(24 - 8 * byte, ints);
-      Value x = arith::ShRSIOp::create(b, arith::ShLIOp::create(b, leftLanes, up), top);
-      Value y = arith::ShRSIOp::create(b, arith::ShLIOp::create(b, rightLanes, up), top);
-      sums = b.add(sums, b.mul(x, y));
-    }
-    return sums;
+    if (target.isEmulated)
+      return emulateSignedByteDots(b, library, sums, left, right);
+    return b.intrinsic("llvm.aarch64.neon.sdot.v4i32.v16i8", ints, {sums, left, right});
   }
 
   SmallVector<Value> emitDot() {
     SmallVector<Value> results;
     for (int64_t token = 0; token < dot.tokens; ++token) {
       Value sum = biasTerm(token);
-      for (int64_t quad = 0; quad < kQuads; ++quad) {
-        Value activation = dot.activation(token, quad);
-        sum = target.isEmulated ? addProducts(sum, codes[quad], activation)
-                                : b.intrinsic("llvm.aarch64.neon.sdot.v4i32.v16i8", ints,
-                                              {sum, codes[quad], activation});
-      }
+      for (int64_t quad = 0; quad < kQuads; ++quad)
+        sum = addProducts(sum, codes[quad], activation(token, quad));
       results.push_back(sum);
     }
     return results;
@@ -171,7 +177,7 @@ private:
       Value rows[2] = {b.bitcast(shuffle(first, second, {0, 4, 1, 5}), bytes),
                        b.bitcast(shuffle(first, second, {2, 6, 3, 7}), bytes)};
       for (int64_t pair = 0; pair < pairs; ++pair) {
-        Value tokens = dot.activationPair(2 * pair, quad);
+        Value tokens = activationPair(2 * pair, quad);
         for (int64_t half = 0; half < 2; ++half)
           sums[pair][half] = addMatrix(sums[pair][half], rows[half], tokens);
       }
@@ -186,6 +192,7 @@ private:
   }
 
   KernelBuilder &b;
+  KernelLibrary &library;
   const CPUTarget &target;
   const GroupDot &dot;
   bool isFourBit;
@@ -194,9 +201,9 @@ private:
 };
 } // namespace
 
-SmallVector<Value> emitNEONGroupDot(KernelBuilder &builder, const CPUTarget &target,
+SmallVector<Value> emitNEONGroupDot(KernelBuilder &builder, KernelLibrary &library,
                                     const GroupDot &dot) {
-  return NEONDotEmitter(builder, target, dot).emit();
+  return NEONDotEmitter(builder, library, dot).emit();
 }
 
 } // namespace mlir::llm

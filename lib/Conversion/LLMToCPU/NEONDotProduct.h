@@ -8,7 +8,7 @@
 namespace mlir::llm {
 
 /// emitGroupDot for the units of AArch64 (target.lanes is 4).
-SmallVector<Value> emitNEONGroupDot(KernelBuilder &builder, const CPUTarget &target,
+SmallVector<Value> emitNEONGroupDot(KernelBuilder &builder, KernelLibrary &library,
                                     const GroupDot &dot);
 
 } // namespace mlir::llm

@@ -30,7 +30,7 @@ static constexpr UsefulFeature kUsefulFeatures[] = {
     {"avx512bf16", ""},  {"avx512fp16", ""},   {"avx512vbmi", ""}, {"avx512vbmi2", ""},
     {"avx512ifma", ""},  {"amx-tile", ""},     {"amx-int8", ""},   {"amx-bf16", ""},
     {"neon", ""},        {"dotprod", ""},      {"i8mm", ""},       {"bf16", ""},
-    {"fullfp16", ""},
+    {"fullfp16", ""},    {"sve", ""},
 };
 
 /// Keeps the useful features of `available`, sorted, without implied ones.

@@ -38,6 +38,14 @@ class Emulator:
         assert done.returncode == 0, f"{command} exited {done.returncode}:\n{done.stderr[-4000:]}"
         return np.fromfile(output, np.float32).reshape(-1, vocabulary)
 
+    def units(self, processor):
+        """The probe's units that ran."""
+        done = subprocess.run(
+            self.command(processor, "units"), capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout.splitlines()
+
     def fail(self, model, prompts, processor):
         """The error of a run that has to fail."""
         listing = self.tools.new_file(".ids")

@@ -11,11 +11,13 @@ from aarch64 import TRIPLE, Emulator
 from oracle.llama import KVCache, Llama
 from oracle.synthetic import Synthetic, write
 
-# Level -> features beyond the base, and a processor of qemu's that has no more than these.
-LEVELS = {
-    "neon": ("neon", "cortex-a57"),
-    "neon_dotprod": ("dotprod", "neoverse-n1"),
-    "neon_i8mm": ("dotprod,i8mm", "max,sve=off"),
+# Features beyond the base, and qemu's processors: of SVE, vectors of 128, 256, 512 and 2048 bits.
+FEATURES = {"neon": "neon", "neon_dotprod": "dotprod", "sve": "sve", "neon_i8mm": "dotprod,i8mm"}
+PROCESSORS = {
+    "neon": ["cortex-a57"],
+    "neon_dotprod": ["neoverse-n1"],
+    "sve": [f"max,sve-max-vq={quads},sve-default-vector-length=-1" for quads in (1, 2, 4, 16)],
+    "neon_i8mm": ["max,sve=off"],
 }
 PROMPTS = [list(range(3, 40)), list(range(60, 80)), [7], list(range(100, 150))]
 BITS = {"i8": 8, "i4": 4}
@@ -94,13 +96,13 @@ def models(emulator, tools, tmp_path_factory):
         if level == "x86":
             options = ["--features=avx2,fma,f16c", f"--emulate-features={each.level}"]
         else:
-            options = [TRIPLE, f"--features={LEVELS[level][0]}"]
+            options = [TRIPLE, f"--features={FEATURES[level]}"]
         options += [f"--activations={each.activations}", f"--kv={each.cache}", "--threads=1"]
         output = folder / f"{each.spec.name}.{level}.llmir"
         return tools.compile(checkpoints[each], output, *options), checkpoints[each]
 
     wanted = [(each, each.level) for each in CASES]
-    wanted += [(LEVELLED, level) for level in [*LEVELS, "x86"]]
+    wanted += [(LEVELLED, level) for level in [*FEATURES, "x86"]]
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(wanted, pool.map(compile_one, wanted)))
 
@@ -110,7 +112,7 @@ def test_agrees_with_the_oracle(emulator, models, each):
     model, checkpoint = models[each, each.level]
 
     def run(chunk, threads, seed):
-        processor = LEVELS[each.level][1]
+        processor = PROCESSORS[each.level][0]
         return emulator.run(model, PROMPTS, each.spec.vocabulary, chunk, threads, seed, processor)
 
     logits = run(64, 1, 5)
@@ -122,15 +124,16 @@ def test_agrees_with_the_oracle(emulator, models, each):
 def test_levels_give_the_same_bytes(emulator, models, tools):
     vocabulary = LEVELLED.spec.vocabulary
     model, checkpoint = models[LEVELLED, "neon"]
-    base = emulator.run(model, PROMPTS, vocabulary, processor=LEVELS["neon"][1])
+    base = emulator.run(model, PROMPTS, vocabulary, processor=PROCESSORS["neon"][0])
     assert error_of(base, oracle_logits(checkpoint, "f16")) < LEVELLED.tolerance
-    for level in list(LEVELS)[1:]:
+    for level in ("neon_dotprod", "sve", "neon_i8mm"):
         model, _ = models[LEVELLED, level]
-        for chunk, threads in ((64, 1), (3, 2), (1, 1)):
-            logits = emulator.run(
-                model, PROMPTS, vocabulary, chunk, threads, seed=9, processor=LEVELS[level][1]
-            )
-            assert logits.tobytes() == base.tobytes(), f"{level}, chunks of {chunk}"
+        for processor in PROCESSORS[level]:
+            for chunk, threads in ((64, 1), (3, 2)):
+                logits = emulator.run(
+                    model, PROMPTS, vocabulary, chunk, threads, seed=9, processor=processor
+                )
+                assert logits.tobytes() == base.tobytes(), f"{processor}, chunks of {chunk}"
 
 
 def test_emulated_on_this_host_gives_the_same_bytes(emulator, models, tools):
@@ -145,6 +148,11 @@ def test_processor_that_lacks_the_unit_is_refused(emulator, models, tools):
     model, _ = models[LEVELLED, "neon_i8mm"]
     assert "'i8mm'" in emulator.fail(model, PROMPTS, "neoverse-n1")
     assert "'i8mm'" in tools.fail("llmir", "run", model, "--tokens", "1,2", "-n", 1)
+
+
+def test_units_of_the_probe_run(emulator):
+    assert len(emulator.units("max")) == 5
+    assert emulator.units("cortex-a57") == ["f32 FMA, 128 bits"]
 
 
 def test_program_for_another_triple_is_refused(tools, tiny_path, tmp_path):

@@ -3,9 +3,13 @@
 // it under qemu. It is no `llmir run`: it has no text, no sampling and no library of a third party.
 //
 //   llmir-aarch64-steps MODEL PROMPTS LOGITS CHUNK THREADS [SEED]
+//   llmir-aarch64-steps units
 //
+// The second runs each of the probe's units that the processor has, and prints its name.
 // PROMPTS: a line of ids separated by commas for each. LOGITS: f32, prompts one after another.
 // A step takes at most CHUNK tokens, of as many prompts as that makes.
+
+#include "ComputeUnits.h"
 
 #include "llmir/Engine/LoadedModel.h"
 #include "llmir/Engine/StepRunner.h"
@@ -13,6 +17,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
@@ -116,11 +121,23 @@ Status serve(char **arguments, std::vector<Prompt> &prompts) {
   }
 }
 
+int runUnits() {
+  for (const benchmark::ComputeUnit &unit : benchmark::computeUnits()) {
+    if (CPUFeatures::host().firstMissing(unit.features))
+      continue;
+    unit.run(1000);
+    std::printf("%s\n", unit.name);
+  }
+  return 0;
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
+  if (argc == 2 && std::strcmp(argv[1], "units") == 0)
+    return runUnits();
   if (argc != 6 && argc != 7) {
-    std::fprintf(stderr, "usage: %s MODEL PROMPTS LOGITS CHUNK THREADS [SEED]\n", argv[0]);
+    std::fprintf(stderr, "usage: %s MODEL PROMPTS LOGITS CHUNK THREADS [SEED] | units\n", argv[0]);
     return 2;
   }
   std::vector<Prompt> prompts = readPrompts(argv[2]);

@@ -58,6 +58,11 @@ bool TargetDescription::isHost(llvm::StringRef triple) {
   return triple.empty() || llvm::Triple(triple).getArch() == host.getArch();
 }
 
+/// `triple` with its parts in their places (`aarch64-linux-gnu` names no vendor), or the host's.
+static std::string completeTriple(llvm::StringRef triple) {
+  return triple.empty() ? llvm::sys::getDefaultTargetTriple() : llvm::Triple::normalize(triple);
+}
+
 /// Fails with the first of `features` that LLVM does not know for `triple`.
 static ::llmir::Status checkFeatureNames(llvm::StringRef triple,
                                          const std::vector<std::string> &features) {
@@ -95,7 +100,7 @@ StatusOr<TargetDescription> TargetDescription::forProcessor(llvm::StringRef trip
   if (processor == "native")
     return parse(triple, "native");
   TargetDescription target;
-  target.triple = triple.empty() ? llvm::sys::getDefaultTargetTriple() : triple.str();
+  target.triple = completeTriple(triple);
   LLMIR_RETURN_IF_ERROR(checkFeatureNames(target.triple, {}));
   // Asked of a subtarget without a processor: LLVM prints a warning when an unknown one is made.
   std::unique_ptr<llvm::MCSubtargetInfo> names = createSubtarget(target.triple, "", "");
@@ -113,7 +118,7 @@ StatusOr<TargetDescription> TargetDescription::forProcessor(llvm::StringRef trip
 StatusOr<TargetDescription> TargetDescription::parse(llvm::StringRef triple, llvm::StringRef list,
                                                      llvm::StringRef processor) {
   TargetDescription target;
-  target.triple = triple.empty() ? llvm::sys::getDefaultTargetTriple() : triple.str();
+  target.triple = completeTriple(triple);
   if (!processor.empty()) {
     StatusOr<TargetDescription> named = forProcessor(triple, processor);
     if (!named)

@@ -22,6 +22,9 @@ public:
     // A token has an integer and a float sum; what is left holds codes, scales and a temporary.
     if (target.registers >= 32 && lanes == ::llmir::kPanelRows)
       return {12, 8, 4, 2, 1};
+    // Without sdot the multiplications are the limit, whoever else meets the codes.
+    if (target.dotUnit == DotUnit::NEON)
+      return {2, 1};
     if (isAArch64(target.dotUnit))
       return {4, 2, 1};
     return {4, 3, 2, 1};

@@ -82,8 +82,6 @@ private:
   Value emitStackMemory(int64_t tokens) {
     OpBuilder::InsertionGuard guard(b);
     auto function = b.getInsertionBlock()->getParent()->getParentOfType<func::FuncOp>();
-    if (!function)
-      function = cast<func::FuncOp>(b.getInsertionBlock()->getParentOp());
     b.setInsertionPointToStart(&function.front());
     auto type = MemRefType::get({tokens, kPanelRows}, b.getF32Type());
     return memref::AllocaOp::create(b, type, b.getI64IntegerAttr(64));

@@ -27,7 +27,7 @@
 // NEON: smlal {{v[0-9]+}}.8h
 // NEON: sadalp {{v[0-9]+}}.4s, {{v[0-9]+}}.8h
 // NEON-LABEL: {{^}}llmir_model_step:
-// NEON-NOT: smull
+// NEON-NOT: smlal
 
 // SVE-LABEL: {{^}}linear_q4_0_i8_128x64:
 // SVE: sdot {{z[0-9]+}}.s, {{z[0-9]+}}.b, {{z[0-9]+}}.b

@@ -7,15 +7,13 @@
 
 namespace mlir::llm {
 
-using ::llmir::kGroupSize;
-
-QuantizedRows QuantizedRows::get(MLIRContext *context, int64_t cols) {
+QuantizedRows QuantizedRows::get(MLIRContext *context, int64_t cols, int64_t groupSize) {
   Builder builder(context);
   auto rows = [](Type element, int64_t count) {
     int64_t perLine = 512 / element.getIntOrFloatBitWidth();
     return KernelLibrary::rowsType(element, count, (count + perLine - 1) / perLine * perLine);
   };
-  int64_t groups = cols / kGroupSize;
+  int64_t groups = cols / groupSize;
   return {rows(builder.getI8Type(), cols), rows(builder.getF32Type(), 2 * groups),
           rows(builder.getI32Type(), groups)};
 }
@@ -101,18 +99,18 @@ private:
   }
 
   void emitQuantized(Value token, Value row, Value norm) {
-    int64_t groups = cols / kGroupSize;
+    int64_t groupSize = kernel.groupSize, groups = cols / groupSize;
     b.loop(b.index(0), b.index(groups), 1, [&](Value group) {
-      Value k = b.mul(group, b.index(kGroupSize));
-      Value x = loadInput(row, k, norm, kGroupSize);
+      Value k = b.mul(group, b.index(groupSize));
+      Value x = loadInput(row, k, norm, groupSize);
       Value largest = b.maxLanes(math::AbsFOp::create(b, x));
       Value scale = b.mul(largest, b.f32(1.0 / 127.0));
       Value isZero = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, largest, b.f32(1.0e-30));
       Value inverse = b.select(isZero, b.f32(0.0), b.div(b.f32(127.0), largest));
-      Value scaled = b.mul(x, b.broadcast(inverse, kGroupSize));
-      VectorType ints = b.vectorOf(b.getI32Type(), kGroupSize);
+      Value scaled = b.mul(x, b.broadcast(inverse, groupSize));
+      VectorType ints = b.vectorOf(b.getI32Type(), groupSize);
       Value rounded = arith::FPToSIOp::create(b, ints, math::RoundEvenOp::create(b, scaled));
-      VectorType bytes = b.vectorOf(b.getI8Type(), kGroupSize);
+      VectorType bytes = b.vectorOf(b.getI8Type(), groupSize);
       b.storeVector(arith::TruncIOp::create(b, bytes, rounded), outputs[0], {token, k});
       Value sum = b.sumLanes(rounded);
       b.store(scale, outputs[1], {token, group});
@@ -144,7 +142,7 @@ func::FuncOp getKernel(KernelLibrary &library, const ActivationKernel &kernel) {
                      : kernel.output.getElementType().isBF16() ? "narrow"
                                                                : "round";
   if (kernel.kind == ActivationType::I8) {
-    QuantizedRows quantized = QuantizedRows::get(context, cols);
+    QuantizedRows quantized = QuantizedRows::get(context, cols, kernel.groupSize);
     types.append({quantized.codes, quantized.scales, quantized.sums});
   } else {
     types.push_back(kernel.output);
@@ -154,10 +152,12 @@ func::FuncOp getKernel(KernelLibrary &library, const ActivationKernel &kernel) {
            llvm::utohexstr(llvm::bit_cast<uint64_t>(*kernel.epsilon));
   if (kernel.gather)
     name = "gather_" + name;
-  return library.getOrCreate(name + "_" + std::to_string(cols), types,
-                             [&](KernelBuilder &builder, ValueRange arguments) {
-                               ActivationEmitter(builder, kernel, arguments).emit();
-                             });
+  name += "_" + std::to_string(cols);
+  if (kernel.kind == ActivationType::I8 && kernel.groupSize != ::llmir::kGroupSize)
+    name += "_group" + std::to_string(kernel.groupSize);
+  return library.getOrCreate(name, types, [&](KernelBuilder &builder, ValueRange arguments) {
+    ActivationEmitter(builder, kernel, arguments).emit();
+  });
 }
 
 } // namespace mlir::llm

@@ -1,11 +1,12 @@
 // Sums of int8 products by AMX tiles, for eight tokens and more; fewer go by byte dots. A group's
 // sums are exact, so that both give the same bytes. The quads of 16 rows of a group's eight-bit
-// codes are the right operand as they lie; four-bit codes are unpacked, signed, for each group and
-// 16 tokens, which costs 24 instructions to the 64 that scale the group's sums.
+// codes are the right operand as they lie; four-bit codes are unpacked, signed, for each product of
+// 16 tokens, which costs 24 or 48 instructions to the 64 that scale the group's sums.
 //
-// Floor, a group of 32 k, 16 rows, 16 tokens: a tile product of 16 cycles; and 16 times a load that
-// converts, a multiplication and an fma with loads, so 24 cycles at two vector instructions a
-// cycle: scaling is what such groups cost.
+// Floor, a group, 16 rows, 16 tokens: a tile product of 16 cycles for each 64 k (or a group of 32);
+// and 16 times a load that converts, a multiplication and an fma with loads, so 24 cycles at two
+// vector instructions a cycle. Scaling is what groups of 32 cost; groups of 128 have it once for
+// two products.
 
 #include "MatrixSums.h"
 #include "TileUnit.h"
@@ -14,7 +15,6 @@
 
 namespace mlir::llm {
 
-using ::llmir::kGroupSize;
 using ::llmir::PackedFormat;
 
 namespace {
@@ -37,7 +37,7 @@ public:
     TileSums tile(b, library, b.getI32Type(), part.tokens, target.emulatesByteTiles);
     Value unpacked;
     if (layout.isFourBit()) {
-      Value rows = allocateRows(b, b.getI8Type(), kQuads, 64);
+      Value rows = allocateRows(b, b.getI8Type(), quads(), 64);
       unpacked = memref::CollapseShapeOp::create(b, rows, ArrayRef<ReassociationIndices>{{0, 1}});
       unpacked = memref::CastOp::create(b, library.bytesType(), unpacked);
     }
@@ -45,25 +45,31 @@ public:
     return emitBlocks(part.panel, zeros,
                       [&](Value block, int64_t inBlock, Value group, SmallVector<Value> &sums) {
                         Value codes = at(block, 64 + inBlock * layout.codeBytes());
-                        if (unpacked)
-                          unpack(codes, unpacked);
+                        Value k = b.mul(group, b.index(layout.groupSize));
                         tile.setZero();
-                        Value k = b.mul(group, b.index(kGroupSize));
-                        tile.multiply(operands.input, part.token, k,
-                                      unpacked ? unpacked : operands.weights,
-                                      unpacked ? b.index(0) : codes, kQuads);
+                        for (int64_t quad = 0; quad < layout.groupSize / 4; quad += quads()) {
+                          Value right = operands.weights;
+                          Value offset = at(codes, quad * (layout.isFourBit() ? 32 : 64));
+                          if (unpacked) {
+                            unpack(offset, unpacked);
+                            right = unpacked, offset = b.index(0);
+                          }
+                          tile.multiply(operands.input, part.token, at(k, 4 * quad), right, offset,
+                                        quads());
+                        }
                         tile.store();
                         addScaled(part, block, inBlock, group, tile, sums);
                       });
   }
 
 private:
-  static constexpr int64_t kQuads = kGroupSize / 4;
+  /// Along k, of one product: 32 elements of a group of so many, or 64.
+  int64_t quads() const { return std::min<int64_t>(layout.groupSize / 4, 16); }
 
-  /// A group's codes as signed bytes, eight rows of quads. Codes of q4_0 lose their 8 here.
+  /// Codes of one product as signed bytes, rows of quads. Codes of q4_0 lose their 8 here.
   void unpack(Value codes, Value unpacked) {
     VectorType bytes = b.vectorOf(b.getI8Type(), 64), ints = b.vectorOf(b.getI32Type(), lanes);
-    for (int64_t vector = 0; vector < kQuads / 2; ++vector) {
+    for (int64_t vector = 0; vector < quads() / 2; ++vector) {
       Value both = b.loadBytes(operands.weights, at(codes, vector * 64), b.getI32Type(), lanes);
       Value high = arith::ShRUIOp::create(b, both, b.splatInt(4, ints));
       for (auto [index, nibbles] : llvm::enumerate(std::array{both, high})) {

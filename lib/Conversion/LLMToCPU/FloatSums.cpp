@@ -59,28 +59,46 @@ private:
     }
   }
 
-  /// Dequantises one group and multiplies it: w = d * c (+ m) as the checkpoint defines it.
+  /// Dequantises one group and multiplies it, 32 codes after 32: w = d * c (+ m) as the checkpoint
+  /// defines it.
   void addFloatGroup(const Part &part, Value block, int64_t inBlock, Value group,
                      SmallVector<Value> &accumulators) {
+    Value codes = at(block, 64 + inBlock * layout.codeBytes());
+    Value firstK = b.mul(group, b.index(layout.groupSize));
+    SmallVector<Value> scales, minima;
+    for (int64_t i = 0; i < part.halves; ++i) {
+      Value offset = at(block, inBlock * 32 + (part.firstHalf + i) * lanes * 2);
+      scales.push_back(loadHalves(offset));
+      minima.push_back(layout.hasMinimum() ? loadHalves(at(offset, 32)) : Value());
+    }
+    int64_t runs = layout.groupSize / kGroupSize;
+    if (runs == 1)
+      return addRun(part, codes, firstK, scales, minima, accumulators);
+    accumulators =
+        b.loop(b.index(0), b.index(runs), 1, accumulators, [&](Value run, ValueRange carried) {
+          SmallVector<Value> all(carried);
+          addRun(part, b.add(codes, b.mul(run, b.index(layout.codeBytes() / runs))),
+                 b.add(firstK, b.mul(run, b.index(kGroupSize))), scales, minima, all);
+          return all;
+        });
+  }
+
+  /// 32 codes from `codes` on.
+  void addRun(const Part &part, Value codes, Value firstK, ArrayRef<Value> scales,
+              ArrayRef<Value> minima, SmallVector<Value> &accumulators) {
     VectorType ints = b.vectorOf(b.getI32Type(), lanes);
     VectorType floats = b.vectorOf(b.getF32Type(), lanes);
-    Value firstK = b.mul(group, b.index(kGroupSize));
     for (int64_t i = 0; i < part.halves; ++i) {
       int64_t half = part.firstHalf + i;
-      Value scale = loadHalves(at(block, inBlock * 32 + half * lanes * 2));
-      Value minimum = layout.hasMinimum()
-                          ? loadHalves(at(block, inBlock * 32 + 32 + half * lanes * 2))
-                          : Value();
       auto addCode = [&](Value code, int64_t k) {
         Value weight = arith::SIToFPOp::create(b, floats, code);
         if (layout.format == PackedFormat::Q4_0)
           weight = b.sub(weight, b.splatF32(8.0, lanes));
-        weight = minimum ? b.fma(scale, weight, minimum) : b.mul(scale, weight);
+        weight = minima[i] ? b.fma(scales[i], weight, minima[i]) : b.mul(scales[i], weight);
         addProducts(part, i, weight, at(firstK, k), k % kChains, accumulators);
       };
       for (int64_t vector = 0; vector < (layout.isFourBit() ? 4 : 8); ++vector) {
-        Value offset =
-            at(block, 64 + inBlock * layout.codeBytes() + vector * 64 + half * lanes * 4);
+        Value offset = at(codes, vector * 64 + half * lanes * 4);
         Value raw = b.loadBytes(operands.weights, offset, b.getI32Type(), lanes);
         auto field = [&](int64_t shift, int64_t bits) -> Value {
           Value up = arith::ShLIOp::create(b, raw, b.splatInt(32 - bits - shift, ints));

@@ -46,32 +46,60 @@ public:
   }
 
 private:
-  /// The integer dot product of one group, scaled and added to `accumulators`.
-  void addGroup(const Part &part, Value block, int64_t inBlock, Value group,
-                SmallVector<Value> &accumulators) {
-    int64_t scale = inBlock * 32;
-    int64_t codes = 64 + inBlock * layout.codeBytes();
+  /// The integer dot products of one group, whose first code is at `codes`: 32 codes after 32.
+  SmallVector<Value> emitGroup(const Part &part, Value codes, Value group) {
+    Value firstK = b.mul(group, b.index(layout.groupSize));
+    auto sumOf = [&](int64_t token) -> Value {
+      return b.load(operands.sums, {at(part.token, token), group});
+    };
+    int64_t runs = layout.groupSize / kGroupSize;
+    if (runs == 1)
+      return emitRun(part, codes, firstK, sumOf);
+    VectorType ints = b.vectorOf(b.getI32Type(), lanes);
+    SmallVector<Value> zeros(part.tokens, b.splatInt(0, ints));
+    auto addRun = [&](Value run, ValueRange carried) {
+      Value offset = b.add(codes, b.mul(run, b.index(layout.codeBytes() / runs)));
+      Value k = b.add(firstK, b.mul(run, b.index(kGroupSize)));
+      SmallVector<Value> dots = emitRun(part, offset, k, [&](int64_t) { return b.i32(0); });
+      for (auto [dot, sum] : llvm::zip_equal(dots, carried))
+        dot = b.add(dot, sum);
+      return dots;
+    };
+    SmallVector<Value> dots = b.loop(b.index(0), b.index(runs), 1, zeros, addRun);
+    if (int64_t bias = groupBias(layout.format, target))
+      for (auto [token, dot] : llvm::enumerate(dots)) {
+        Value term = b.mul(sumOf(static_cast<int64_t>(token)), b.i32(-bias));
+        dot = b.add(dot, b.broadcast(term, lanes));
+      }
+    return dots;
+  }
+
+  /// 32 codes of each row from `codes` on, and of each token from `firstK` on.
+  SmallVector<Value> emitRun(const Part &part, Value codes, Value firstK,
+                             llvm::function_ref<Value(int64_t token)> activationSum) {
     VectorType bytes = b.vectorOf(b.getI8Type(), 4 * lanes);
     auto activation = [&](int64_t token, int64_t quad) -> Value {
-      Value k = b.add(b.mul(group, b.index(kGroupSize)), b.index(4 * quad));
-      Value four = b.loadVector(operands.input, {at(part.token, token), k}, 4);
+      Value four = b.loadVector(operands.input, {at(part.token, token), at(firstK, 4 * quad)}, 4);
       Value word = b.bitcast(four, b.vectorOf(b.getI32Type(), 1));
       return b.bitcast(b.broadcast(vector::ExtractOp::create(b, word, 0), lanes), bytes);
     };
     auto activationHalf = [&](int64_t token, int64_t half) -> Value {
-      Value k = b.add(b.mul(group, b.index(kGroupSize)), b.index(16 * half));
-      return b.loadVector(operands.input, {at(part.token, token), k}, 16);
+      return b.loadVector(operands.input, {at(part.token, token), at(firstK, 16 * half)}, 16);
     };
-    auto activationSum = [&](int64_t token) -> Value {
-      return b.load(operands.sums, {at(part.token, token), group});
-    };
+    GroupDot dot{layout.format, operands.weights, codes,        part.tokens,
+                 activation,    activationHalf,   activationSum};
+    return emitGroupDot(b, library, dot);
+  }
+
+  /// The integer dot products of one group, scaled and added to `accumulators`.
+  void addGroup(const Part &part, Value block, int64_t inBlock, Value group,
+                SmallVector<Value> &accumulators) {
+    int64_t scale = inBlock * 32;
+    int64_t codes = 64 + inBlock * layout.codeBytes();
     Value scaledSum = b.add(group, b.index(layout.groups()));
     for (int64_t i = 0; i < part.halves; ++i) {
       int64_t half = part.firstHalf + i;
-      GroupDot dot{layout.format, operands.weights, at(block, codes + half * lanes * 4),
-                   part.tokens,   activation,       activationHalf,
-                   activationSum};
-      SmallVector<Value> dots = emitGroupDot(b, library, dot);
+      SmallVector<Value> dots = emitGroup(part, at(block, codes + half * lanes * 4), group);
       Value weightScale = loadHalves(at(block, scale + half * lanes * 2));
       Value minimum =
           layout.hasMinimum() ? loadHalves(at(block, scale + 32 + half * lanes * 2)) : Value();

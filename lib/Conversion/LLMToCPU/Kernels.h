@@ -26,8 +26,8 @@ struct EmbeddingKernel {
 func::FuncOp getKernel(KernelLibrary &library, const EmbeddingKernel &kernel);
 
 /// Prepares the input of a matrix op once for all its consumers: gathers rows, applies the RMS norm
-/// (weights f32), rounds or quantises to int8 with one scale for each group of 32 (absolute maximum
-/// / 127, round to nearest even).
+/// (weights f32), rounds or quantises to int8 with one scale for each group of the weight's size
+/// (absolute maximum / 127, round to nearest even).
 /// Arguments: [rows memref<?xi32> when `gather`], input rows, [weights memref<?xi8>, norm weight
 /// offset when `epsilon`], then the output rows (F32; BF16: values rounded to bf16, in f32 or in
 /// bf16, as the output's type says; an odd column in bf16 is followed by a zero), or, for I8: codes
@@ -39,13 +39,14 @@ struct ActivationKernel {
   std::optional<double> epsilon;
   MemRefType input;
   MemRefType output;
+  int64_t groupSize = ::llmir::kGroupSize; ///< I8 only.
 };
 func::FuncOp getKernel(KernelLibrary &library, const ActivationKernel &kernel);
 
-/// The buffers of int8 activations of `cols` features.
+/// The buffers of int8 activations of `cols` features in groups of `groupSize`.
 struct QuantizedRows {
   MemRefType codes, scales, sums;
-  static QuantizedRows get(MLIRContext *context, int64_t cols);
+  static QuantizedRows get(MLIRContext *context, int64_t cols, int64_t groupSize);
 };
 
 /// What a matrix op does with its sums.

@@ -119,11 +119,12 @@ private:
   void emitPart(Value tile, const Part &part) {
     SmallVector<Value> results = sums->emit(part);
     if (kernel.epilogue == LinearEpilogue::SwiGLU) {
+      for (Value &sum : results)
+        sum = b.silu(sum);
       Part up = part;
       up.panel = at(part.panel, layout.panelBytes());
-      SmallVector<Value> upResults = sums->emit(up);
-      for (auto [sum, upSum] : llvm::zip_equal(results, upResults))
-        sum = b.mul(b.silu(sum), upSum);
+      for (auto [sum, upSum] : llvm::zip_equal(results, sums->emit(up)))
+        sum = b.mul(sum, upSum);
     }
     Value firstColumn = b.mul(tile, b.index(kPanelRows));
     for (int64_t i = 0; i < part.halves; ++i) {
@@ -156,15 +157,25 @@ private:
     b.ifThen(
         isLast,
         [&] {
-          for (int64_t lane = 0; lane < valid; ++lane) {
-            Value value = vector::ExtractOp::create(b, sum, lane);
-            Value at = b.add(column, b.index(lane));
-            if (residual)
-              value = b.add(b.load(residual, {row, at}), value);
-            b.store(value, output, {row, at});
-          }
+          if (valid > 0)
+            storeFirst(valid, sum, row, column);
         },
         storeAll);
+  }
+
+  /// Stores the first `count` of the sums, and touches nothing behind them.
+  void storeFirst(int64_t count, Value sum, Value row, Value column) {
+    SmallVector<bool> isStored(lanes, false);
+    std::fill_n(isStored.begin(), count, true);
+    VectorType type = b.vectorOf(b.getI1Type(), lanes);
+    Value mask = arith::ConstantOp::create(b, DenseElementsAttr::get(type, isStored));
+    if (residual) {
+      Value zero = b.splatF32(0.0, lanes);
+      Value others = vector::MaskedLoadOp::create(b, zero.getType(), residual,
+                                                  ValueRange{row, column}, mask, zero);
+      sum = b.add(others, sum);
+    }
+    vector::MaskedStoreOp::create(b, output, ValueRange{row, column}, mask, sum);
   }
 
   KernelBuilder &b;
@@ -185,7 +196,8 @@ private:
 func::FuncOp getKernel(KernelLibrary &library, const LinearKernel &kernel) {
   SmallVector<Type> types(3, library.indexType());
   if (kernel.kind == ActivationType::I8) {
-    QuantizedRows rows = QuantizedRows::get(library.context(), kernel.layout.cols);
+    QuantizedRows rows =
+        QuantizedRows::get(library.context(), kernel.layout.cols, kernel.layout.groupSize);
     types.append({rows.codes, rows.scales, rows.sums});
   } else {
     types.push_back(kernel.input);
@@ -197,6 +209,8 @@ func::FuncOp getKernel(KernelLibrary &library, const LinearKernel &kernel) {
                                                                : "f32") +
                      "_" + std::to_string(kernel.columns) + "x" +
                      std::to_string(kernel.layout.cols);
+  if (kernel.layout.isQuantized() && kernel.layout.groupSize != ::llmir::kGroupSize)
+    name += "_group" + std::to_string(kernel.layout.groupSize);
   if (kernel.bias) {
     types.push_back(library.indexType());
     name += "_bias";

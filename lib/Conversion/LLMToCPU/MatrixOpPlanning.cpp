@@ -33,7 +33,7 @@ FailureOr<StepPlanner::Activations> StepPlanner::planActivations(Operation *op, 
   MLIRContext *context = library.context();
   SmallVector<MemRefType> types;
   if (prologue.kind == ActivationType::I8) {
-    QuantizedRows rows = QuantizedRows::get(context, prologue.columns);
+    QuantizedRows rows = QuantizedRows::get(context, prologue.columns, prologue.groupSize);
     types = {rows.codes, rows.scales, rows.sums};
   } else if (prologue.inPairs) {
     constexpr int64_t kPerLine = 32;
@@ -63,7 +63,8 @@ FailureOr<StepPlanner::Activations> StepPlanner::planActivations(Operation *op, 
   }
   privateBytes = std::max(privateBytes, privateOffset);
 
-  ActivationKernel kernel{prologue.kind, overRows, std::nullopt, input.operand.type, types[0]};
+  ActivationKernel kernel{prologue.kind,      overRows, std::nullopt,
+                          input.operand.type, types[0], prologue.groupSize};
   SmallVector<PlanOperand> operands;
   if (overRows)
     operands.push_back(*prologue.rows);
@@ -93,10 +94,10 @@ LogicalResult StepPlanner::plan(LinearOp op) {
   if (failed(kind))
     return failure();
   const ::llmir::PackedLayout &layout = weight->layout.getMatrix();
-  FailureOr<Activations> activations =
-      planActivations(op, *input,
-                      {*kind, std::nullopt, op.getNormWeightAttr(), op.getNormEpsilon(),
-                       layout.cols, multipliesPairs(library.target(), *kind, layout.format)});
+  FailureOr<Activations> activations = planActivations(
+      op, *input,
+      {*kind, std::nullopt, op.getNormWeightAttr(), op.getNormEpsilon(), layout.cols,
+       multipliesPairs(library.target(), *kind, layout.format), layout.groupSize});
   if (failed(activations))
     return failure();
 
@@ -171,7 +172,7 @@ LogicalResult StepPlanner::plan(LogitsOp op) {
   FailureOr<Activations> activations =
       planActivations(op, *input,
                       {*kind, *rows, op.getNormWeightAttr(), op.getNormEpsilon(), layout.cols,
-                       multipliesPairs(library.target(), *kind, layout.format)});
+                       multipliesPairs(library.target(), *kind, layout.format), layout.groupSize});
   if (failed(activations))
     return failure();
   int64_t columns = layout.rows;

@@ -43,9 +43,10 @@ public:
   virtual SmallVector<int64_t> tokenCounts() const = 0;
   /// The vectors of a panel that `tokens` tokens meet at once; they divide the panel's.
   virtual int64_t vectorsAtOnce(int64_t tokens) const;
-  /// The code for so many tokens is a function of its own: tile registers are configured for a
-  /// whole function.
-  virtual bool needsFunction(int64_t /*tokens*/) const { return false; }
+  /// Whether the code for so many tokens is a function of its own: where tile registers are
+  /// configured, which is done for a whole function, and where so many addresses are computed that
+  /// those of other counts, moved before the loops, would take their registers.
+  virtual bool needsFunction(int64_t tokens) const { return tokens > 4; }
   /// The part's sums: vectors of `lanes` f32.
   virtual SmallVector<Value> emit(const Part &part) = 0;
 

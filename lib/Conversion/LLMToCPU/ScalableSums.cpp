@@ -105,7 +105,7 @@ private:
     return arith::ExtFOp::create(b, floats, loaded);
   }
 
-  /// The codes of the group's eight quads.
+  /// The codes of eight quads.
   SmallVector<Value> loadQuads(Value offset) {
     SmallVector<Value> quads;
     for (int64_t vector = 0; vector < (layout.isFourBit() ? 4 : 8); ++vector) {
@@ -120,28 +120,48 @@ private:
     return quads;
   }
 
-  /// The integer dot product of one group and one token.
-  Value emitDot(ArrayRef<Value> quads, Value token, Value group) {
-    int64_t bias = groupBias(layout.format, target);
-    Value sum = splat(bias ? b.mul(b.load(operands.sums, {token, group}), b.i32(-bias)) : b.i32(0));
-    for (auto [quad, codes] : llvm::enumerate(quads)) {
-      Value k = b.add(b.mul(group, b.index(kGroupSize)), b.index(4 * static_cast<int64_t>(quad)));
-      Value four = b.loadVector(operands.input, {token, k}, 4);
-      Value word = b.firstLane(b.bitcast(four, b.vectorOf(b.getI32Type(), 1)));
-      Value activations = b.bitcast(splat(word), bytes);
-      sum = b.intrinsic("llvm.aarch64.sve.sdot.nxv4i32", ints, {sum, codes, activations});
+  /// `sums` plus the products of 32 codes of each row from `codes` on, and of each token from
+  /// `firstK` on.
+  SmallVector<Value> addRun(const Part &part, Value codes, Value firstK, ValueRange sums) {
+    SmallVector<Value> quads = loadQuads(codes), results(sums);
+    for (int64_t token = 0; token < part.tokens; ++token)
+      for (auto [quad, ofRows] : llvm::enumerate(quads)) {
+        Value k = at(firstK, 4 * static_cast<int64_t>(quad));
+        Value four = b.loadVector(operands.input, {at(part.token, token), k}, 4);
+        Value word = b.firstLane(b.bitcast(four, b.vectorOf(b.getI32Type(), 1)));
+        results[token] = b.intrinsic("llvm.aarch64.sve.sdot.nxv4i32", ints,
+                                     {results[token], ofRows, b.bitcast(splat(word), bytes)});
+      }
+    return results;
+  }
+
+  /// The integer dot products of one group, whose first code is at `codes`.
+  SmallVector<Value> emitGroup(const Part &part, Value codes, Value group) {
+    int64_t bias = groupBias(layout.format, target), runs = layout.groupSize / kGroupSize;
+    SmallVector<Value> sums;
+    for (int64_t token = 0; token < part.tokens; ++token) {
+      Value sum = b.i32(0);
+      if (bias)
+        sum = b.mul(b.load(operands.sums, {at(part.token, token), group}), b.i32(-bias));
+      sums.push_back(splat(sum));
     }
-    return sum;
+    Value firstK = b.mul(group, b.index(layout.groupSize));
+    if (runs == 1)
+      return addRun(part, codes, firstK, sums);
+    return b.loop(b.index(0), b.index(runs), 1, sums, [&](Value run, ValueRange carried) {
+      Value offset = b.add(codes, b.mul(run, b.index(layout.codeBytes() / runs)));
+      return addRun(part, offset, b.add(firstK, b.mul(run, b.index(kGroupSize))), carried);
+    });
   }
 
   void addGroup(const Part &part, Value block, int64_t inBlock, Value group,
                 SmallVector<Value> &accumulators) {
-    SmallVector<Value> quads = loadQuads(at(block, 64 + inBlock * layout.codeBytes()));
+    SmallVector<Value> dots = emitGroup(part, at(block, 64 + inBlock * layout.codeBytes()), group);
     Value weightScale = loadScales(at(block, inBlock * 32));
     Value minimum = layout.hasMinimum() ? loadScales(at(block, inBlock * 32 + 32)) : Value();
     for (int64_t token = 0; token < part.tokens; ++token) {
       Value row = at(part.token, token), &sum = accumulators[token];
-      Value dot = arith::SIToFPOp::create(b, floats, emitDot(quads, row, group));
+      Value dot = arith::SIToFPOp::create(b, floats, dots[token]);
       auto scale = [&](Value column) { return splat(b.load(operands.scales, {row, column})); };
       sum = b.fma(weightScale, b.mul(dot, scale(group)), sum);
       if (minimum)

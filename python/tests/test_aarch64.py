@@ -12,7 +12,7 @@ from oracle.llama import KVCache, Llama
 from oracle.synthetic import Synthetic, write
 
 # Features beyond the base, and qemu's processors: of SVE, vectors of 128, 256, 512 and 2048 bits.
-FEATURES = {"neon": "neon", "neon_dotprod": "dotprod", "sve": "sve", "neon_i8mm": "dotprod,i8mm"}
+FEATURES = {"neon": "", "neon_dotprod": "dotprod", "sve": "sve", "neon_i8mm": "dotprod,i8mm"}
 PROCESSORS = {
     "neon": ["cortex-a57"],
     "neon_dotprod": ["neoverse-n1"],

@@ -63,3 +63,24 @@ TEST(TargetDescriptionTest, ListsWhatFeaturesImply) {
               testing::IsSupersetOf({"avx2", "avx512f", "avx512vnni", "f16c", "fma"}));
   EXPECT_THAT(target->features, ElementsAre("avx512vnni"));
 }
+
+TEST(TargetDescriptionTest, CompletesTriplesAndNamesTheLeastOfAArch64) {
+  auto base = TargetDescription::parse("aarch64-linux-gnu", "");
+  ASSERT_TRUE(base.isOk()) << base.status().message();
+  EXPECT_EQ(base->triple, "aarch64-unknown-linux-gnu");
+  EXPECT_THAT(base->features, ElementsAre("neon"));
+  auto dots = TargetDescription::parse("aarch64-linux-gnu", "i8mm,dotprod");
+  ASSERT_TRUE(dots.isOk()) << dots.status().message();
+  EXPECT_THAT(dots->features, ElementsAre("dotprod", "i8mm", "neon"));
+  auto server = TargetDescription::forProcessor("aarch64-linux-gnu", "neoverse-v1");
+  ASSERT_TRUE(server.isOk()) << server.status().message();
+  EXPECT_THAT(server->features, testing::IsSupersetOf({"dotprod", "i8mm", "neon", "sve"}));
+}
+
+TEST(TargetDescriptionTest, KnowsTheHostsArchitecture) {
+  std::string host = TargetDescription::forHost().triple;
+  EXPECT_TRUE(TargetDescription::isHost(""));
+  EXPECT_TRUE(TargetDescription::isHost(host));
+  bool isX86 = host.starts_with("x86_64");
+  EXPECT_FALSE(TargetDescription::isHost(isX86 ? "aarch64-linux-gnu" : kTriple));
+}

@@ -85,9 +85,16 @@ Status Compilation::checkOptions() {
     return ::llmir::invalidArgument("expected a rank below the size of its world, but got rank " +
                                     std::to_string(options.rank) + " of " +
                                     std::to_string(options.worldSize));
-  bool isHost = options.processor.empty() && options.features.empty();
+  if (options.emit == EmitKind::Executable && !options.lastPhase &&
+      !TargetDescription::isHost(options.triple))
+    return ::llmir::unimplemented("a program for the triple '" + options.triple +
+                                  "': the runtime that it would be linked with is this host's; "
+                                  "compile an artifact (--emit=llmir) and run it there");
+  // Without a word of the processor: the host's features, or the least that another triple has.
+  bool isNative = options.processor.empty() && options.features.empty() &&
+                  TargetDescription::isHost(options.triple);
   StatusOr<TargetDescription> parsed = TargetDescription::parse(
-      options.triple, isHost ? "native" : options.features, options.processor);
+      options.triple, isNative ? "native" : options.features, options.processor);
   if (!parsed)
     return parsed.status();
   target = *parsed;

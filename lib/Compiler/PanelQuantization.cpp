@@ -19,10 +19,10 @@ struct Scratch {
 };
 } // namespace
 
-Status mlir::llm::quantizePanel(const GGUFTensor &tensor, const PackedLayout &layout,
-                                int64_t groupSize, int64_t panel, uint8_t *destination,
-                                ::llmir::QuantizationError &error) {
+Status mlir::llm::quantizePanel(const GGUFTensor &tensor, const PackedLayout &layout, int64_t panel,
+                                uint8_t *destination, ::llmir::QuantizationError &error) {
   std::memset(destination, 0, layout.panelBytes());
+  int64_t groupSize = layout.groupSize;
   auto scratch = std::make_unique<Scratch>();
   for (int64_t k = 0; k < layout.cols; k += groupSize) {
     int64_t rows = ::llmir::readPanelGroup(tensor, panel, k, groupSize, scratch->group);
@@ -34,7 +34,7 @@ Status mlir::llm::quantizePanel(const GGUFTensor &tensor, const PackedLayout &la
           " to " + std::to_string(k + groupSize - 1) +
           ": expected finite weights whose scale is below 65520, but got others; keep this weight "
           "as it is");
-    ::llmir::storePanelGroup(layout, scratch->quantized, k, groupSize, destination);
+    ::llmir::storePanelGroup(layout, scratch->quantized, k, destination);
   }
   return Status::ok();
 }

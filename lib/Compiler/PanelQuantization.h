@@ -10,11 +10,11 @@
 
 namespace mlir::llm {
 
-/// Rounds panel `panel` of `tensor`, a matrix of f32, f16 or bf16, in groups of `groupSize` and
+/// Rounds panel `panel` of `tensor`, a matrix of f32, f16 or bf16, in the layout's groups and
 /// writes it to `destination`, which has layout.panelBytes() bytes; adds to `error`.
 /// InvalidArgument names the tensor and its rows when a weight is not finite or too large.
 ::llmir::Status quantizePanel(const ::llmir::GGUFTensor &tensor,
-                              const ::llmir::PackedLayout &layout, int64_t groupSize, int64_t panel,
+                              const ::llmir::PackedLayout &layout, int64_t panel,
                               uint8_t *destination, ::llmir::QuantizationError &error);
 
 } // namespace mlir::llm

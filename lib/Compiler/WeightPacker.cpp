@@ -163,8 +163,7 @@ Status WeightPacker::packChunk(const Chunk &chunk, uint8_t *destination,
     const GGUFTensor &source = part.shards > 1 ? cut : *panel.tensor;
     int64_t sourcePanel = part.shards > 1 ? 0 : panel.index;
     if (isRounded(source, layout))
-      LLMIR_RETURN_IF_ERROR(quantizePanel(source, layout.getMatrix(), layout.getGroupSize(),
-                                          sourcePanel, bytes, error));
+      LLMIR_RETURN_IF_ERROR(quantizePanel(source, layout.getMatrix(), sourcePanel, bytes, error));
     else
       packPanel(source, layout.getMatrix(), sourcePanel, bytes);
   }

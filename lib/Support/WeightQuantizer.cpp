@@ -236,30 +236,28 @@ bool quantizePanelGroup(PackedFormat format, const PanelGroup &group, int64_t gr
   return true;
 }
 
-/// The codes of 32 elements, in the order of docs/PackedWeights.md.
-static void storeCodes(const PackedLayout &layout, const QuantizedPanelGroup &group, int64_t first,
+/// The codes of a group, in the order of docs/PackedWeights.md.
+static void storeCodes(const PackedLayout &layout, const QuantizedPanelGroup &group,
                        uint8_t *codes) {
   for (int64_t quad = 0; quad < layout.codeBytes() / 64; ++quad)
     for (int64_t row = 0; row < kPanelRows; ++row)
       for (int64_t i = 0; i < 4; ++i) {
         uint8_t *byte = codes + quad * 64 + row * 4 + i;
         if (layout.isFourBit())
-          *byte = static_cast<uint8_t>(group.codes[first + 8 * quad + i][row] |
-                                       group.codes[first + 8 * quad + 4 + i][row] << 4);
+          *byte = static_cast<uint8_t>(group.codes[8 * quad + i][row] |
+                                       group.codes[8 * quad + 4 + i][row] << 4);
         else
-          *byte = group.codes[first + 4 * quad + i][row];
+          *byte = group.codes[4 * quad + i][row];
       }
 }
 
 void storePanelGroup(const PackedLayout &layout, const QuantizedPanelGroup &group, int64_t k,
-                     int64_t groupSize, uint8_t *panel) {
-  for (int64_t first = 0; first < groupSize; first += kGroupSize) {
-    int64_t index = (k + first) / kGroupSize;
-    std::memcpy(panel + layout.scaleOffset(index), group.scales.data(), sizeof(group.scales));
-    if (layout.hasMinimum())
-      std::memcpy(panel + layout.minimumOffset(index), group.minima.data(), sizeof(group.minima));
-    storeCodes(layout, group, first, panel + layout.codeOffset(index));
-  }
+                     uint8_t *panel) {
+  int64_t index = k / layout.groupSize;
+  std::memcpy(panel + layout.scaleOffset(index), group.scales.data(), sizeof(group.scales));
+  if (layout.hasMinimum())
+    std::memcpy(panel + layout.minimumOffset(index), group.minima.data(), sizeof(group.minima));
+  storeCodes(layout, group, panel + layout.codeOffset(index));
 }
 
 } // namespace llmir

@@ -69,13 +69,14 @@ class Cache(ctypes.Structure):
 class CompiledModule:
     """A module, compiled for this machine by the tools under test."""
 
-    def __init__(self, tools, text, passes=()):
+    def __init__(self, tools, text, passes=(), options="activations=f32"):
         source, lowered = tools.new_file(".mlir"), tools.new_file(".mlir")
         library, code = tools.new_file(".so"), tools.new_file(".o")
         support = tools.new_file(".c")
         source.write_text(text)
         support.write_text(CACHE)
-        tools.succeed("llmir-opt", *passes, "--llm-cpu-pipeline=activations=f32", source, "-o", lowered)
+        pipeline = f"--llm-cpu-pipeline={options}"
+        tools.succeed("llmir-opt", *passes, pipeline, source, "-o", lowered)
         tools.succeed("llmir-translate", "--llmir-to-object", lowered, "-o", code)
         tools.link_shared(library, code, support)
         self.lowered = lowered.read_text()

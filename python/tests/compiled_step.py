@@ -1,6 +1,6 @@
 """Runs a compiled step of a small module from Python: packs its weights as docs/PackedWeights.md says,
 and calls it through the seam's structure. A step's logits are the only numbers that come out, so a
-module under test ends with a product by the identity."""
+module under test ends with a product by the identity, unless that product is what is tested."""
 
 import ctypes
 import re
@@ -78,36 +78,43 @@ class StepArguments(ctypes.Structure):
 STEP = """
 {weights}
 llm.weight @input : tensor<{tokens}x{width}xf32>
-llm.weight @identity : tensor<{outputs}x{outputs}xf32>
 func.func @step(%context: !llm.step_context, %tokens: tensor<?xi32>, %positions: tensor<?xi32>,
     %cu: tensor<?xi32>, %lens: tensor<?xi32>, %rows: tensor<?xi32>) -> tensor<?x{outputs}xf32>
     attributes {{llm.step}} {{
   %x = llm.embedding %tokens, @input : tensor<?xi32> -> tensor<?x{width}xf32>
 {body}
-  %logits = llm.logits %y, %rows, @identity : (tensor<?x{outputs}xf32>, tensor<?xi32>) -> tensor<?x{outputs}xf32>
+  %logits = llm.logits {last}, %rows, @{head} : (tensor<?x{inner}xf32>, tensor<?xi32>) -> tensor<?x{outputs}xf32>
   return %logits : tensor<?x{outputs}xf32>
 }}
 """
 
 
-def run_step(tools, inputs, body, weights, outputs, positions=None):
-    """What a step makes of the rows of `inputs`: `body` computes %y, [tokens, outputs], of %x.
-    `weights` are name: (type, packed bytes)."""
+def run_step(
+    tools, inputs, body, weights, outputs, positions=None, activations="f32", options="", head=None
+):
+    """What a step makes of the rows of `inputs`: `body` computes %y, [tokens, outputs], of %x. With
+    `head`, its product with %x instead. `weights` are name: (type, packed bytes); `options` go to the
+    CPU pipeline."""
     tokens, width = inputs.shape
+    if head is None:
+        identity = pack_f32(np.eye(outputs, dtype=np.float32))
+        weights = {**weights, "identity": (f"tensor<{outputs}x{outputs}xf32>", identity)}
     packed = {name: data for name, (_, data) in weights.items()}
     packed["input"] = pack_f32(inputs)
-    packed["identity"] = pack_f32(np.eye(outputs, dtype=np.float32))
     text = STEP.format(
         weights="\n".join(f"llm.weight @{name} : {kind}" for name, (kind, _) in weights.items()),
         tokens=tokens,
         width=width,
         outputs=outputs,
         body=body,
+        last="%x" if head else "%y",
+        head=head or "identity",
+        inner=width if head else outputs,
     )
-    module = CompiledModule(tools, text)
+    module = CompiledModule(tools, text, options=f"activations={activations} {options}")
     placed = tools.new_file(".mlir")
     placed.write_text(text)
-    listing = tools.succeed("llmir-opt", "--llm-optimization-pipeline=activations=f32", placed).stdout
+    listing = tools.succeed("llmir-opt", f"--llm-optimization-pipeline=activations={activations}", placed).stdout
     offsets = {
         name: int(offset)
         for name, offset in re.findall(r"llm\.weight @(\S+) .*?offset\((\d+)\)", listing)

@@ -8,20 +8,55 @@ from oracle.llama import Llama
 from oracle.synthetic import Synthetic, write
 
 # What the processor says it has, for each level beyond the base.
-LEVELS = {"avx_vnni": ["avx_vnni"], "avx512_vnni": ["avx512bw", "avx512vl", "avx512_vnni"]}
+LEVELS = {
+    "avx_vnni": ["avx_vnni"],
+    "avx512_vnni": ["avx512bw", "avx512vl", "avx512_vnni"],
+    "avx512_bf16": ["avx512vl", "avx512_bf16"],
+    "amx_int8": ["amx_tile", "amx_int8"],
+    "amx_bf16": ["amx_tile", "amx_bf16"],
+}
 BASE = "--features=avx2,fma,f16c"
-PROMPTS = [list(range(3, 40)), list(range(60, 80)), [7], list(range(100, 150))]
+WITH_BF16 = ("--activations=bf16", "--kv=bf16")
+PROMPTS = [list(range(3, 70)), list(range(60, 80)), [7], list(range(100, 150))]
+# Tokens of one prompt in a step and threads: steps of 1 to 4 tokens, then of 3 to 12, and so on, so
+# that every size of tile and every rest occurs.
+CHUNKS = ((1, 1), (3, 2), (5, 3), (9, 2), (17, 2), (33, 1))
 
 
 @pytest.fixture(scope="module", params=["Q8_0", "Q4_0", "Q4_1"])
 def checkpoint(request, tmp_path_factory):
-    spec = Synthetic(request.param, layers=2, heads=6, kv_heads=2, weight_type=request.param)
+    spec = Synthetic(request.param, heads=6, kv_heads=2, weight_type=request.param)
     return write(tmp_path_factory.mktemp("level") / "tiny.gguf", spec)
 
 
-def run(tools, model, chunk, threads):
-    options = ["--chunk", chunk, "--threads", threads]
-    return tools.run_tokens(model, PROMPTS, logits=True, options=options).logits
+@pytest.fixture(scope="module")
+def bf16_checkpoint(tmp_path_factory):
+    """Numbers of k that are odd, and no multiples of a tile's 32."""
+    sizes = {"width": 75, "heads": 3, "head_dim": 18, "feed_forward": 97}
+    spec = Synthetic("BF16", weight_type="BF16", embedding_type="BF16", **sizes)
+    return write(tmp_path_factory.mktemp("level") / "tiny.gguf", spec)
+
+
+def run(tools, model, chunk, threads, **options):
+    flags = ["--chunk", chunk, "--threads", threads]
+    return tools.run_tokens(model, PROMPTS, logits=True, options=flags, **options).logits
+
+
+def assert_same_bytes(tools, model):
+    expected = run(tools, model, 70, 1)
+    for chunk, threads in CHUNKS:
+        assert run(tools, model, chunk, threads).tobytes() == expected.tobytes()
+    alone = tools.run_tokens(model, PROMPTS[:1], logits=True, options=["--chunk", 1], alone=True)
+    assert alone.logits.tobytes() == expected[: len(PROMPTS[0])].tobytes()
+    return expected
+
+
+def assert_close_to_oracle(logits, checkpoint):
+    """Within the tolerance of int8 and bf16 activations; see test_synthetic."""
+    oracle = Llama(checkpoint, np.float64)
+    expected = np.concatenate([oracle.forward(prompt) for prompt in PROMPTS])
+    error = logits - expected
+    assert np.sqrt(np.mean(error**2)) < 0.03 * np.sqrt(np.mean(expected**2))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,28 +68,27 @@ def say_what_is_emulated(request):
         reporter.write_line(f"not run natively on this processor: {', '.join(lacking)}")
 
 
-@pytest.mark.parametrize("level", LEVELS)
-def test_gives_the_same_bytes_for_any_chunk(tools, compiled, checkpoint, level):
-    model = compiled(checkpoint, *SERVED, BASE, f"--emulate-features={level}")
-    expected = run(tools, model, 64, 1)
-    for chunk, threads in ((1, 1), (3, 2), (6, 2)):
-        assert run(tools, model, chunk, threads).tobytes() == expected.tobytes()
-
-
-def test_units_of_one_vector_length_agree(tools, compiled, checkpoint):
+def test_short_vectors_of_bytes(tools, compiled, checkpoint):
     """Integer dots are exact, so only the length of a vector may change an order of addition."""
     base = run(tools, compiled(checkpoint, *SERVED, BASE), 16, 2)
-    vnni = compiled(checkpoint, *SERVED, BASE, "--emulate-features=avx_vnni")
-    assert run(tools, vnni, 16, 2).tobytes() == base.tobytes()
+    logits = assert_same_bytes(
+        tools, compiled(checkpoint, *SERVED, BASE, "--emulate-features=avx_vnni")
+    )
+    assert logits.tobytes() == base.tobytes()
 
 
-def test_long_vectors_agree_with_the_oracle(tools, compiled, checkpoint):
-    oracle = Llama(checkpoint, np.float64)
-    expected = np.concatenate([oracle.forward(prompt) for prompt in PROMPTS])
-    model = compiled(checkpoint, *SERVED, BASE, "--emulate-features=avx512_vnni")
-    error = run(tools, model, 16, 2) - expected
-    # The tolerance of int8 activations; see test_synthetic.
-    assert np.sqrt(np.mean(error**2)) < 0.03 * np.sqrt(np.mean(expected**2))
+def test_long_vectors_and_tiles_of_bytes(tools, compiled, checkpoint):
+    vectors = compiled(checkpoint, *SERVED, BASE, "--emulate-features=avx512_vnni")
+    tiles = compiled(checkpoint, *SERVED, BASE, "--emulate-features=amx_int8")
+    logits = assert_same_bytes(tools, vectors)
+    assert assert_same_bytes(tools, tiles).tobytes() == logits.tobytes()
+    assert_close_to_oracle(logits, checkpoint)
+
+
+@pytest.mark.parametrize("level", ["avx512_bf16", "amx_bf16"])
+def test_pairs_of_bf16(tools, compiled, bf16_checkpoint, level):
+    model = compiled(bf16_checkpoint, *WITH_BF16, BASE, f"--emulate-features={level}")
+    assert_close_to_oracle(assert_same_bytes(tools, model), bf16_checkpoint)
 
 
 def test_unknown_feature_is_named(tools, checkpoint, tmp_path):
@@ -62,3 +96,14 @@ def test_unknown_feature_is_named(tools, checkpoint, tmp_path):
         "llmir", "compile", checkpoint, "-o", tmp_path / "x.llmir", "--emulate-features=warp9"
     )
     assert "warp9" in error
+
+
+@pytest.mark.parametrize(
+    "processor, instruction, absent",
+    [("znver5", "vdpbf16ps", "tdpbf16ps"), ("sapphirerapids", "tdpbf16ps", "vdpbf16ps")],
+)
+def test_a_processor_has_its_units(tools, bf16_checkpoint, processor, instruction, absent):
+    """Of the code for bf16: which unit a processor's features choose."""
+    options = ("--emit=asm", f"--mcpu={processor}", *WITH_BF16, "-o", "-")
+    assembly = tools.succeed("llmir", "compile", bf16_checkpoint, *options).stdout
+    assert instruction in assembly and absent not in assembly

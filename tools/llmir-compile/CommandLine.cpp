@@ -27,6 +27,8 @@ static constexpr const char *kExamples = R"(Examples:
   llmir-compile model.gguf --compile-to=optimize  the fused `llm` IR, as text
   llmir-compile model.gguf --mcpu=znver5          for another machine than this one
   llmir-compile model.gguf --multiversion         one file for hosts with different units
+  llmir-compile model.gguf --triple=aarch64-linux-gnu --features=dotprod,i8mm
+                                                  for one with another instruction set
   llmir-compile model.gguf --emit=asm --features=avx2,fma,f16c -o step.s
                                                   the assembly for a host with just these units
 

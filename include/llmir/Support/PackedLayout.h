@@ -16,7 +16,8 @@ const char *getName(PackedFormat format);
 
 /// Rows of a panel: the unit of storage, and of work for the kernels.
 inline constexpr int64_t kPanelRows = 16;
-/// Elements of a quantisation group along k.
+/// Elements along k of the least quantisation group, which is that of checkpoints. Codes are stored
+/// in runs of so many.
 inline constexpr int64_t kGroupSize = 32;
 
 /// The layout of one matrix of `rows` output features and `cols` input features. All offsets are
@@ -25,6 +26,8 @@ struct PackedLayout {
   PackedFormat format;
   int64_t rows;
   int64_t cols;
+  /// Quantised formats: elements along k that share a scale; 32, 64 or 128, a divisor of `cols`.
+  int64_t groupSize = kGroupSize;
 
   bool isQuantized() const { return format >= PackedFormat::Q8_0; }
   bool isFourBit() const { return format == PackedFormat::Q4_0 || format == PackedFormat::Q4_1; }
@@ -32,11 +35,11 @@ struct PackedLayout {
 
   int64_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
   /// Groups along k; quantised formats only.
-  int64_t groups() const { return cols / kGroupSize; }
+  int64_t groups() const { return cols / groupSize; }
   /// Groups that share one run of scales.
   int64_t groupsPerBlock() const { return hasMinimum() ? 1 : 2; }
   /// Bytes of one group's codes.
-  int64_t codeBytes() const { return isFourBit() ? 256 : 512; }
+  int64_t codeBytes() const { return groupSize * (isFourBit() ? 8 : 16); }
   /// Bytes of a whole block: its scales, then the codes of its groups.
   int64_t blockBytes() const { return 64 + groupsPerBlock() * codeBytes(); }
 

@@ -56,10 +56,10 @@ struct QuantizationError {
 bool quantizePanelGroup(PackedFormat format, const PanelGroup &group, int64_t groupSize,
                         int64_t rows, QuantizedPanelGroup &result, QuantizationError &error);
 
-/// Writes the group, which starts at element `k` (a multiple of kGroupSize), to `panel`, laid out
-/// as `layout` says.
+/// Writes the group, which starts at element `k` (a multiple of the layout's group size), to
+/// `panel`, laid out as `layout` says.
 void storePanelGroup(const PackedLayout &layout, const QuantizedPanelGroup &group, int64_t k,
-                     int64_t groupSize, uint8_t *panel);
+                     uint8_t *panel);
 
 } // namespace llmir
 

@@ -7,15 +7,13 @@
 
 namespace mlir::llm {
 
-using ::llmir::kGroupSize;
-
-QuantizedRows QuantizedRows::get(MLIRContext *context, int64_t cols) {
+QuantizedRows QuantizedRows::get(MLIRContext *context, int64_t cols, int64_t groupSize) {
   Builder builder(context);
   auto rows = [](Type element, int64_t count) {
     int64_t perLine = 512 / element.getIntOrFloatBitWidth();
     return KernelLibrary::rowsType(element, count, (count + perLine - 1) / perLine * perLine);
   };
-  int64_t groups = cols / kGroupSize;
+  int64_t groups = cols / groupSize;
   return {rows(builder.getI8Type(), cols), rows(builder.getF32Type(), 2 * groups),
           rows(builder.getI32Type(), groups)};
 }
@@ -81,31 +79,38 @@ private:
 
   void emitPlain(Value token, Value row, Value norm) {
     constexpr int64_t kLanes = 16;
+    bool isNarrow = kernel.output.getElementType().isBF16();
     auto copy = [&](Value k, int64_t count) {
       Value x = loadInput(row, k, norm, count);
       if (kernel.kind == ActivationType::BF16)
-        x = b.extend(b.truncate(x, b.getBF16Type()));
+        x = b.truncate(x, b.getBF16Type());
+      if (!isNarrow)
+        x = b.extend(x);
       b.storeVector(x, outputs[0], {token, k});
     };
     int64_t whole = cols / kLanes * kLanes;
     b.loop(b.index(0), b.index(whole), kLanes, [&](Value k) { copy(k, kLanes); });
     for (int64_t k = whole; k < cols; ++k)
       copy(b.index(k), 1);
+    if (isNarrow && cols % 2 != 0) {
+      Value zero = b.truncate(b.f32(0.0), b.getBF16Type());
+      b.store(zero, outputs[0], {token, b.index(cols)});
+    }
   }
 
   void emitQuantized(Value token, Value row, Value norm) {
-    int64_t groups = cols / kGroupSize;
+    int64_t groupSize = kernel.groupSize, groups = cols / groupSize;
     b.loop(b.index(0), b.index(groups), 1, [&](Value group) {
-      Value k = b.mul(group, b.index(kGroupSize));
-      Value x = loadInput(row, k, norm, kGroupSize);
+      Value k = b.mul(group, b.index(groupSize));
+      Value x = loadInput(row, k, norm, groupSize);
       Value largest = b.maxLanes(math::AbsFOp::create(b, x));
       Value scale = b.mul(largest, b.f32(1.0 / 127.0));
       Value isZero = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, largest, b.f32(1.0e-30));
       Value inverse = b.select(isZero, b.f32(0.0), b.div(b.f32(127.0), largest));
-      Value scaled = b.mul(x, b.broadcast(inverse, kGroupSize));
-      VectorType ints = b.vectorOf(b.getI32Type(), kGroupSize);
+      Value scaled = b.mul(x, b.broadcast(inverse, groupSize));
+      VectorType ints = b.vectorOf(b.getI32Type(), groupSize);
       Value rounded = arith::FPToSIOp::create(b, ints, math::RoundEvenOp::create(b, scaled));
-      VectorType bytes = b.vectorOf(b.getI8Type(), kGroupSize);
+      VectorType bytes = b.vectorOf(b.getI8Type(), groupSize);
       b.storeVector(arith::TruncIOp::create(b, bytes, rounded), outputs[0], {token, k});
       Value sum = b.sumLanes(rounded);
       b.store(scale, outputs[1], {token, group});
@@ -132,11 +137,12 @@ func::FuncOp getKernel(KernelLibrary &library, const ActivationKernel &kernel) {
   if (kernel.epsilon)
     types.append({library.bytesType(), library.indexType()});
   int64_t cols = kernel.input.getDimSize(1);
-  std::string name = kernel.kind == ActivationType::I8     ? "quantize"
-                     : kernel.kind == ActivationType::BF16 ? "round"
-                                                           : "copy";
+  std::string name = kernel.kind == ActivationType::I8         ? "quantize"
+                     : kernel.kind != ActivationType::BF16     ? "copy"
+                     : kernel.output.getElementType().isBF16() ? "narrow"
+                                                               : "round";
   if (kernel.kind == ActivationType::I8) {
-    QuantizedRows quantized = QuantizedRows::get(context, cols);
+    QuantizedRows quantized = QuantizedRows::get(context, cols, kernel.groupSize);
     types.append({quantized.codes, quantized.scales, quantized.sums});
   } else {
     types.push_back(kernel.output);
@@ -146,10 +152,12 @@ func::FuncOp getKernel(KernelLibrary &library, const ActivationKernel &kernel) {
            llvm::utohexstr(llvm::bit_cast<uint64_t>(*kernel.epsilon));
   if (kernel.gather)
     name = "gather_" + name;
-  return library.getOrCreate(name + "_" + std::to_string(cols), types,
-                             [&](KernelBuilder &builder, ValueRange arguments) {
-                               ActivationEmitter(builder, kernel, arguments).emit();
-                             });
+  name += "_" + std::to_string(cols);
+  if (kernel.kind == ActivationType::I8 && kernel.groupSize != ::llmir::kGroupSize)
+    name += "_group" + std::to_string(kernel.groupSize);
+  return library.getOrCreate(name, types, [&](KernelBuilder &builder, ValueRange arguments) {
+    ActivationEmitter(builder, kernel, arguments).emit();
+  });
 }
 
 } // namespace mlir::llm

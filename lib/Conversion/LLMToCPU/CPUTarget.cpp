@@ -7,19 +7,43 @@
 
 namespace mlir::llm {
 
+static bool hasAll(ArrayRef<std::string> features, ArrayRef<StringRef> names) {
+  return llvm::all_of(names, [&](StringRef name) { return llvm::is_contained(features, name); });
+}
+
 /// The best byte unit of `features`.
 static DotUnit selectDotUnit(ArrayRef<std::string> features) {
-  auto has = [&](StringRef feature) { return llvm::is_contained(features, feature); };
-  if (has("avx512f") && has("avx512bw") && has("avx512vl") && has("avx512vnni"))
+  // smmla on 128 bits does what sdot does on 256, and vectors longer than that do not have both.
+  if (hasAll(features, {"neon", "dotprod", "i8mm"}))
+    return DotUnit::NEONI8MM;
+  if (hasAll(features, {"neon", "sve"}))
+    return DotUnit::SVE;
+  if (hasAll(features, {"neon"}))
+    return hasAll(features, {"dotprod"}) ? DotUnit::NEONDot : DotUnit::NEON;
+  if (hasAll(features, {"avx512f", "avx512bw", "avx512vl", "avx512vnni"}))
     return DotUnit::AVX512VNNI;
-  return has("avxvnni") ? DotUnit::AVXVNNI : DotUnit::AVX2;
+  return hasAll(features, {"avxvnni"}) ? DotUnit::AVXVNNI : DotUnit::AVX2;
+}
+
+/// The best unit for pairs of bf16. Tiles go with long vectors, which scale and store their sums.
+static PairUnit selectPairUnit(ArrayRef<std::string> features) {
+  if (selectDotUnit(features) == DotUnit::AVX512VNNI && hasAll(features, {"amx-tile", "amx-bf16"}))
+    return PairUnit::Tiles;
+  return hasAll(features, {"avx512bf16", "avx512vl"}) ? PairUnit::Dots : PairUnit::None;
+}
+
+static bool allowsByteTiles(ArrayRef<std::string> features) {
+  return selectDotUnit(features) == DotUnit::AVX512VNNI &&
+         hasAll(features, {"amx-tile", "amx-int8"});
 }
 
 FailureOr<CPUTarget> CPUTarget::fromFeatures(ArrayRef<std::string> features,
                                              std::string &missingFeature,
                                              ArrayRef<std::string> emulated) {
+  // x86 units are emulated on x86 only, those of AArch64 everywhere.
+  bool needsX86 = !hasAll(features, {"neon"}) || (!emulated.empty() && !hasAll(emulated, {"neon"}));
   for (StringRef required : {"avx2", "fma", "f16c"}) {
-    if (!llvm::is_contained(features, required)) {
+    if (needsX86 && !llvm::is_contained(features, required)) {
       missingFeature = required.str();
       return failure();
     }
@@ -28,19 +52,42 @@ FailureOr<CPUTarget> CPUTarget::fromFeatures(ArrayRef<std::string> features,
   all.insert(all.end(), emulated.begin(), emulated.end());
   CPUTarget target;
   target.dotUnit = selectDotUnit(all);
-  target.lanes = target.dotUnit == DotUnit::AVX512VNNI ? 16 : 8;
+  bool isLong = target.dotUnit == DotUnit::AVX512VNNI;
+  target.lanes = isLong ? 16 : isAArch64(target.dotUnit) ? 4 : 8;
+  target.registers = isLong || isAArch64(target.dotUnit) ? 32 : 16;
   target.isEmulated = target.dotUnit != selectDotUnit(features);
+  target.pairUnit = selectPairUnit(all);
+  target.emulatesPairs = target.pairUnit != selectPairUnit(features);
+  target.hasByteTiles = allowsByteTiles(all);
+  target.emulatesByteTiles = target.hasByteTiles && !allowsByteTiles(features);
   return target;
 }
 
-static constexpr StringRef kAVX2[] = {"avx2", "fma", "f16c"};
-static constexpr StringRef kAVXVNNI[] = {"avx2", "fma", "f16c", "avxvnni"};
-static constexpr StringRef kAVX512VNNI[] = {"avx2",     "fma",      "f16c",      "avx512f",
-                                            "avx512bw", "avx512vl", "avx512vnni"};
+#define LLMIR_AVX2 "avx2", "fma", "f16c"
+#define LLMIR_AVX512_VNNI LLMIR_AVX2, "avx512f", "avx512bw", "avx512vl", "avx512vnni"
+#define LLMIR_AMX_INT8 LLMIR_AVX512_VNNI, "avx512bf16", "amx-tile", "amx-int8"
+static constexpr StringRef kAVX2[] = {LLMIR_AVX2};
+static constexpr StringRef kAVXVNNI[] = {LLMIR_AVX2, "avxvnni"};
+static constexpr StringRef kAVX512VNNI[] = {LLMIR_AVX512_VNNI};
+static constexpr StringRef kAVX512BF16[] = {LLMIR_AVX512_VNNI, "avx512bf16"};
+static constexpr StringRef kAMXInt8[] = {LLMIR_AMX_INT8};
+static constexpr StringRef kAMXBF16[] = {LLMIR_AMX_INT8, "amx-bf16"};
+static constexpr StringRef kNEON[] = {"neon"};
+static constexpr StringRef kNEONDot[] = {"neon", "dotprod"};
+static constexpr StringRef kSVE[] = {"neon", "sve"};
+static constexpr StringRef kNEONI8MM[] = {"neon", "dotprod", "i8mm"};
 
 ArrayRef<CPULevel> cpuLevels() {
-  static const CPULevel levels[] = {
-      {"avx2", kAVX2}, {"avx_vnni", kAVXVNNI}, {"avx512_vnni", kAVX512VNNI}};
+  static const CPULevel levels[] = {{"avx2", kAVX2},
+                                    {"avx_vnni", kAVXVNNI},
+                                    {"avx512_vnni", kAVX512VNNI},
+                                    {"avx512_bf16", kAVX512BF16},
+                                    {"amx_int8", kAMXInt8},
+                                    {"amx_bf16", kAMXBF16},
+                                    {"neon", kNEON},
+                                    {"neon_dotprod", kNEONDot},
+                                    {"sve", kSVE},
+                                    {"neon_i8mm", kNEONI8MM}};
   return levels;
 }
 

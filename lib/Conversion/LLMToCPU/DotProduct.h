@@ -4,9 +4,8 @@
 #ifndef LLMIR_LIB_CONVERSION_LLMTOCPU_DOTPRODUCT_H
 #define LLMIR_LIB_CONVERSION_LLMTOCPU_DOTPRODUCT_H
 
-#include "KernelBuilder.h"
+#include "KernelLibrary.h"
 
-#include "llmir/Conversion/LLMToCPU/CPUTarget.h"
 #include "llmir/Support/PackedLayout.h"
 
 namespace mlir::llm {
@@ -23,12 +22,14 @@ struct GroupDot {
   int64_t tokens;
   /// The four codes of quad `quad` (0..7) of token `token` in every lane: vector<4*lanes x i8>.
   llvm::function_ref<Value(int64_t token, int64_t quad)> activation;
+  /// The token's codes of quads 4 * `half` and the three behind it: vector<16 x i8>.
+  llvm::function_ref<Value(int64_t token, int64_t half)> activationHalf;
   /// The sum of the token's 32 codes (i32); asked for where groupBias is not 0.
   llvm::function_ref<Value(int64_t token)> activationSum;
 };
 
 /// The dot product of each token: vector<lanes x i32>.
-SmallVector<Value> emitGroupDot(KernelBuilder &builder, const CPUTarget &target,
+SmallVector<Value> emitGroupDot(KernelBuilder &builder, KernelLibrary &library,
                                 const GroupDot &dot);
 
 } // namespace mlir::llm

@@ -7,7 +7,6 @@
 
 namespace mlir::llm {
 
-using ::llmir::kGroupSize;
 using ::llmir::kPanelRows;
 using ::llmir::PackedFormat;
 using ::llmir::PackedLayout;
@@ -67,8 +66,8 @@ private:
       Value minimum = layout.hasMinimum() ? loadHalf(b.add(scaleOffset, b.index(32))) : Value();
       Value codes = b.add(block, b.add(b.index(64), b.mul(inBlock, b.index(layout.codeBytes()))));
       codes = b.add(codes, b.mul(row, b.index(4)));
-      Value firstK = b.mul(group, b.index(kGroupSize));
-      for (int64_t vector = 0; vector < (layout.isFourBit() ? 4 : 8); ++vector) {
+      Value firstK = b.mul(group, b.index(layout.groupSize));
+      for (int64_t vector = 0; vector < layout.codeBytes() / 64; ++vector) {
         Value offset = b.add(codes, b.index(vector * 64));
         emitFour(token, offset, b.add(firstK, b.index((layout.isFourBit() ? 8 : 4) * vector)),
                  scale, minimum);
@@ -111,6 +110,8 @@ func::FuncOp getKernel(KernelLibrary &library, const EmbeddingKernel &kernel) {
   std::string name = "embedding_" + std::to_string(kernel.layout.rows) + "x" +
                      std::to_string(kernel.layout.cols) + "_" +
                      std::to_string(static_cast<int>(kernel.layout.format));
+  if (kernel.layout.groupSize != ::llmir::kGroupSize)
+    name += "_group" + std::to_string(kernel.layout.groupSize);
   return library.getOrCreate(name, {index, index, ints, library.bytesType(), index, kernel.output},
                              [&](KernelBuilder &builder, ValueRange arguments) {
                                EmbeddingEmitter(builder, kernel, arguments).emit();

@@ -33,8 +33,13 @@ FailureOr<StepPlanner::Activations> StepPlanner::planActivations(Operation *op, 
   MLIRContext *context = library.context();
   SmallVector<MemRefType> types;
   if (prologue.kind == ActivationType::I8) {
-    QuantizedRows rows = QuantizedRows::get(context, prologue.columns);
+    QuantizedRows rows = QuantizedRows::get(context, prologue.columns, prologue.groupSize);
     types = {rows.codes, rows.scales, rows.sums};
+  } else if (prologue.inPairs) {
+    constexpr int64_t kPerLine = 32;
+    int64_t columns = (prologue.columns + 1) / 2 * 2;
+    int64_t stride = (columns + kPerLine - 1) / kPerLine * kPerLine;
+    types = {KernelLibrary::rowsType(BFloat16Type::get(context), columns, stride)};
   } else {
     int64_t stride = (prologue.columns + kPanelRows - 1) / kPanelRows * kPanelRows;
     types = {KernelLibrary::rowsType(Float32Type::get(context), prologue.columns, stride)};
@@ -58,7 +63,8 @@ FailureOr<StepPlanner::Activations> StepPlanner::planActivations(Operation *op, 
   }
   privateBytes = std::max(privateBytes, privateOffset);
 
-  ActivationKernel kernel{prologue.kind, overRows, std::nullopt, input.operand.type, types[0]};
+  ActivationKernel kernel{prologue.kind,      overRows, std::nullopt,
+                          input.operand.type, types[0], prologue.groupSize};
   SmallVector<PlanOperand> operands;
   if (overRows)
     operands.push_back(*prologue.rows);
@@ -89,7 +95,9 @@ LogicalResult StepPlanner::plan(LinearOp op) {
     return failure();
   const ::llmir::PackedLayout &layout = weight->layout.getMatrix();
   FailureOr<Activations> activations = planActivations(
-      op, *input, {*kind, std::nullopt, op.getNormWeightAttr(), op.getNormEpsilon(), layout.cols});
+      op, *input,
+      {*kind, std::nullopt, op.getNormWeightAttr(), op.getNormEpsilon(), layout.cols,
+       multipliesPairs(library.target(), *kind, layout.format), layout.groupSize});
   if (failed(activations))
     return failure();
 
@@ -161,8 +169,10 @@ LogicalResult StepPlanner::plan(LogitsOp op) {
   if (failed(kind))
     return failure();
   const ::llmir::PackedLayout &layout = weight->layout.getMatrix();
-  FailureOr<Activations> activations = planActivations(
-      op, *input, {*kind, *rows, op.getNormWeightAttr(), op.getNormEpsilon(), layout.cols});
+  FailureOr<Activations> activations =
+      planActivations(op, *input,
+                      {*kind, *rows, op.getNormWeightAttr(), op.getNormEpsilon(), layout.cols,
+                       multipliesPairs(library.target(), *kind, layout.format), layout.groupSize});
   if (failed(activations))
     return failure();
   int64_t columns = layout.rows;

@@ -103,6 +103,8 @@ private:
     FlatSymbolRefAttr normWeight;
     std::optional<APFloat> epsilon;
     int64_t columns;
+    bool inPairs;      ///< As multipliesPairs says.
+    int64_t groupSize; ///< Of int8 activations: the weight's.
   };
   FailureOr<Activations> planActivations(Operation *op, const Place &input,
                                          const Prologue &prologue);

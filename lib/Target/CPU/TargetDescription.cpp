@@ -30,7 +30,7 @@ static constexpr UsefulFeature kUsefulFeatures[] = {
     {"avx512bf16", ""},  {"avx512fp16", ""},   {"avx512vbmi", ""}, {"avx512vbmi2", ""},
     {"avx512ifma", ""},  {"amx-tile", ""},     {"amx-int8", ""},   {"amx-bf16", ""},
     {"neon", ""},        {"dotprod", ""},      {"i8mm", ""},       {"bf16", ""},
-    {"fullfp16", ""},
+    {"fullfp16", ""},    {"sve", ""},
 };
 
 /// Keeps the useful features of `available`, sorted, without implied ones.
@@ -51,6 +51,16 @@ TargetDescription TargetDescription::forHost() {
   target.triple = llvm::sys::getDefaultTargetTriple();
   target.features = selectUseful(llvm::sys::getHostCPUFeatures());
   return target;
+}
+
+bool TargetDescription::isHost(llvm::StringRef triple) {
+  llvm::Triple host(llvm::sys::getDefaultTargetTriple());
+  return triple.empty() || llvm::Triple(triple).getArch() == host.getArch();
+}
+
+/// `triple` with its parts in their places (`aarch64-linux-gnu` names no vendor), or the host's.
+static std::string completeTriple(llvm::StringRef triple) {
+  return triple.empty() ? llvm::sys::getDefaultTargetTriple() : llvm::Triple::normalize(triple);
 }
 
 /// Fails with the first of `features` that LLVM does not know for `triple`.
@@ -90,7 +100,7 @@ StatusOr<TargetDescription> TargetDescription::forProcessor(llvm::StringRef trip
   if (processor == "native")
     return parse(triple, "native");
   TargetDescription target;
-  target.triple = triple.empty() ? llvm::sys::getDefaultTargetTriple() : triple.str();
+  target.triple = completeTriple(triple);
   LLMIR_RETURN_IF_ERROR(checkFeatureNames(target.triple, {}));
   // Asked of a subtarget without a processor: LLVM prints a warning when an unknown one is made.
   std::unique_ptr<llvm::MCSubtargetInfo> names = createSubtarget(target.triple, "", "");
@@ -108,7 +118,7 @@ StatusOr<TargetDescription> TargetDescription::forProcessor(llvm::StringRef trip
 StatusOr<TargetDescription> TargetDescription::parse(llvm::StringRef triple, llvm::StringRef list,
                                                      llvm::StringRef processor) {
   TargetDescription target;
-  target.triple = triple.empty() ? llvm::sys::getDefaultTargetTriple() : triple.str();
+  target.triple = completeTriple(triple);
   if (!processor.empty()) {
     StatusOr<TargetDescription> named = forProcessor(triple, processor);
     if (!named)
@@ -127,6 +137,9 @@ StatusOr<TargetDescription> TargetDescription::parse(llvm::StringRef triple, llv
       target.features.push_back(name.str());
     }
   }
+  // The least of AArch64, which x86 lacks: artifacts name it.
+  if (llvm::Triple(target.triple).isAArch64())
+    target.features.push_back("neon");
   std::sort(target.features.begin(), target.features.end());
   target.features.erase(std::unique(target.features.begin(), target.features.end()),
                         target.features.end());

@@ -158,7 +158,7 @@ std::span<const ComputeUnit> computeUnits() {
   return units;
 }
 
-#else
+#elif !defined(__aarch64__) // which ComputeUnitsAArch64.cpp is for
 
 std::span<const ComputeUnit> computeUnits() { return {}; }
 

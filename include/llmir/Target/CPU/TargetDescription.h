@@ -21,6 +21,9 @@ struct TargetDescription {
   /// compiled models can use are kept (vector, dot-product, tile and bit-manipulation units).
   static TargetDescription forHost();
 
+  /// Whether the running machine has the architecture of `triple` (empty: the host's).
+  static bool isHost(llvm::StringRef triple);
+
   /// What LLVM's tables say of a processor such as `znver5` or `sapphirerapids`, reduced to what
   /// compiled models can use; `native`: the host's. Fails with the name of a processor that LLVM
   /// does not know for the triple (empty: the host's).

@@ -105,7 +105,8 @@ FailureOr<WeightLayout> WeightLayout::get(WeightOp weight) {
     layout.sources.push_back({name, count});
   if (format)
     layout.matrix =
-        PackedLayout{*format, names.size() == 1 ? shape[0] : layout.getPackedRows(), shape[1]};
+        PackedLayout{*format, names.size() == 1 ? shape[0] : layout.getPackedRows(), shape[1],
+                     isa<QuantizedTensorType>(type) ? layout.groupSize : kGroupSize};
   return layout;
 }
 

@@ -208,9 +208,9 @@ void QuantizeWeightsPass::convert(const Candidate &candidate) {
   auto type = cast<RankedTensorType>(weight.getType());
   Type rounded = makeType(type, candidate.rounding);
   int64_t before = type.getNumElements() * type.getElementTypeBitWidth() / 8;
-  int64_t after =
-      ::llmir::PackedLayout{candidate.rounding.format, weight.getRows(), weight.getCols()}
-          .totalBytes();
+  int64_t after = ::llmir::PackedLayout{candidate.rounding.format, weight.getRows(),
+                                        weight.getCols(), candidate.rounding.groupSize}
+                      .totalBytes();
   weight.setTypeAttr(TypeAttr::get(rounded));
   count("weights-quantized");
   count("bytes-before", before);

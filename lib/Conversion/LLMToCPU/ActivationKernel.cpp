@@ -81,16 +81,23 @@ private:
 
   void emitPlain(Value token, Value row, Value norm) {
     constexpr int64_t kLanes = 16;
+    bool isNarrow = kernel.output.getElementType().isBF16();
     auto copy = [&](Value k, int64_t count) {
       Value x = loadInput(row, k, norm, count);
       if (kernel.kind == ActivationType::BF16)
-        x = b.extend(b.truncate(x, b.getBF16Type()));
+        x = b.truncate(x, b.getBF16Type());
+      if (!isNarrow)
+        x = b.extend(x);
       b.storeVector(x, outputs[0], {token, k});
     };
     int64_t whole = cols / kLanes * kLanes;
     b.loop(b.index(0), b.index(whole), kLanes, [&](Value k) { copy(k, kLanes); });
     for (int64_t k = whole; k < cols; ++k)
       copy(b.index(k), 1);
+    if (isNarrow && cols % 2 != 0) {
+      Value zero = b.truncate(b.f32(0.0), b.getBF16Type());
+      b.store(zero, outputs[0], {token, b.index(cols)});
+    }
   }
 
   void emitQuantized(Value token, Value row, Value norm) {
@@ -132,9 +139,10 @@ func::FuncOp getKernel(KernelLibrary &library, const ActivationKernel &kernel) {
   if (kernel.epsilon)
     types.append({library.bytesType(), library.indexType()});
   int64_t cols = kernel.input.getDimSize(1);
-  std::string name = kernel.kind == ActivationType::I8     ? "quantize"
-                     : kernel.kind == ActivationType::BF16 ? "round"
-                                                           : "copy";
+  std::string name = kernel.kind == ActivationType::I8         ? "quantize"
+                     : kernel.kind != ActivationType::BF16     ? "copy"
+                     : kernel.output.getElementType().isBF16() ? "narrow"
+                                                               : "round";
   if (kernel.kind == ActivationType::I8) {
     QuantizedRows quantized = QuantizedRows::get(context, cols);
     types.append({quantized.codes, quantized.scales, quantized.sums});

@@ -7,12 +7,27 @@
 
 namespace mlir::llm {
 
+static bool hasAll(ArrayRef<std::string> features, ArrayRef<StringRef> names) {
+  return llvm::all_of(names, [&](StringRef name) { return llvm::is_contained(features, name); });
+}
+
 /// The best byte unit of `features`.
 static DotUnit selectDotUnit(ArrayRef<std::string> features) {
-  auto has = [&](StringRef feature) { return llvm::is_contained(features, feature); };
-  if (has("avx512f") && has("avx512bw") && has("avx512vl") && has("avx512vnni"))
+  if (hasAll(features, {"avx512f", "avx512bw", "avx512vl", "avx512vnni"}))
     return DotUnit::AVX512VNNI;
-  return has("avxvnni") ? DotUnit::AVXVNNI : DotUnit::AVX2;
+  return hasAll(features, {"avxvnni"}) ? DotUnit::AVXVNNI : DotUnit::AVX2;
+}
+
+/// The best unit for pairs of bf16. Tiles go with long vectors, which scale and store their sums.
+static PairUnit selectPairUnit(ArrayRef<std::string> features) {
+  if (selectDotUnit(features) == DotUnit::AVX512VNNI && hasAll(features, {"amx-tile", "amx-bf16"}))
+    return PairUnit::Tiles;
+  return hasAll(features, {"avx512bf16", "avx512vl"}) ? PairUnit::Dots : PairUnit::None;
+}
+
+static bool allowsByteTiles(ArrayRef<std::string> features) {
+  return selectDotUnit(features) == DotUnit::AVX512VNNI &&
+         hasAll(features, {"amx-tile", "amx-int8"});
 }
 
 FailureOr<CPUTarget> CPUTarget::fromFeatures(ArrayRef<std::string> features,
@@ -28,19 +43,34 @@ FailureOr<CPUTarget> CPUTarget::fromFeatures(ArrayRef<std::string> features,
   all.insert(all.end(), emulated.begin(), emulated.end());
   CPUTarget target;
   target.dotUnit = selectDotUnit(all);
-  target.lanes = target.dotUnit == DotUnit::AVX512VNNI ? 16 : 8;
+  bool isLong = target.dotUnit == DotUnit::AVX512VNNI;
+  target.lanes = isLong ? 16 : 8;
+  target.registers = isLong ? 32 : 16;
   target.isEmulated = target.dotUnit != selectDotUnit(features);
+  target.pairUnit = selectPairUnit(all);
+  target.emulatesPairs = target.pairUnit != selectPairUnit(features);
+  target.hasByteTiles = allowsByteTiles(all);
+  target.emulatesByteTiles = target.hasByteTiles && !allowsByteTiles(features);
   return target;
 }
 
-static constexpr StringRef kAVX2[] = {"avx2", "fma", "f16c"};
-static constexpr StringRef kAVXVNNI[] = {"avx2", "fma", "f16c", "avxvnni"};
-static constexpr StringRef kAVX512VNNI[] = {"avx2",     "fma",      "f16c",      "avx512f",
-                                            "avx512bw", "avx512vl", "avx512vnni"};
+#define LLMIR_AVX2 "avx2", "fma", "f16c"
+#define LLMIR_AVX512_VNNI LLMIR_AVX2, "avx512f", "avx512bw", "avx512vl", "avx512vnni"
+#define LLMIR_AMX_INT8 LLMIR_AVX512_VNNI, "avx512bf16", "amx-tile", "amx-int8"
+static constexpr StringRef kAVX2[] = {LLMIR_AVX2};
+static constexpr StringRef kAVXVNNI[] = {LLMIR_AVX2, "avxvnni"};
+static constexpr StringRef kAVX512VNNI[] = {LLMIR_AVX512_VNNI};
+static constexpr StringRef kAVX512BF16[] = {LLMIR_AVX512_VNNI, "avx512bf16"};
+static constexpr StringRef kAMXInt8[] = {LLMIR_AMX_INT8};
+static constexpr StringRef kAMXBF16[] = {LLMIR_AMX_INT8, "amx-bf16"};
 
 ArrayRef<CPULevel> cpuLevels() {
-  static const CPULevel levels[] = {
-      {"avx2", kAVX2}, {"avx_vnni", kAVXVNNI}, {"avx512_vnni", kAVX512VNNI}};
+  static const CPULevel levels[] = {{"avx2", kAVX2},
+                                    {"avx_vnni", kAVXVNNI},
+                                    {"avx512_vnni", kAVX512VNNI},
+                                    {"avx512_bf16", kAVX512BF16},
+                                    {"amx_int8", kAMXInt8},
+                                    {"amx_bf16", kAMXBF16}};
   return levels;
 }
 

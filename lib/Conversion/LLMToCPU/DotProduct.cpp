@@ -6,12 +6,12 @@
 // their sign to the activation: 128 * 127 * 2 = 32512 fits as well, but only once.
 // VNNI multiplies unsigned by signed bytes into 32 bits: eight-bit codes are biased by 128.
 //
-// An emulated unit keeps its vectors and their order and multiplies in 32 bits; since nothing
-// saturates (see above), the results are the same.
+// An emulated unit keeps its vectors and their order; see EmulatedUnits.h.
 
 #include "DotProduct.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "EmulatedUnits.h"
+
 #include "mlir/Dialect/Math/IR/Math.h"
 
 namespace mlir::llm {
@@ -29,8 +29,8 @@ int64_t groupBias(PackedFormat format, const CPUTarget &target) {
 namespace {
 class GroupDotEmitter {
 public:
-  GroupDotEmitter(KernelBuilder &builder, const CPUTarget &target, const GroupDot &dot)
-      : b(builder), target(target), dot(dot), lanes(target.lanes),
+  GroupDotEmitter(KernelBuilder &builder, KernelLibrary &library, const GroupDot &dot)
+      : b(builder), library(library), target(library.target()), dot(dot), lanes(target.lanes),
         bytes(builder.vectorOf(builder.getI8Type(), 4 * lanes)),
         words(builder.vectorOf(builder.getI16Type(), 2 * lanes)),
         ints(builder.vectorOf(builder.getI32Type(), lanes)) {}
@@ -76,15 +76,7 @@ private:
                                                              : "llvm.x86.avx512.vpdpbusd.256";
       return b.intrinsic(name, ints, {sums, unsignedBytes, signedBytes});
     }
-    Value left = b.bitcast(unsignedBytes, ints), right = b.bitcast(signedBytes, ints);
-    Value top = b.splatInt(24, ints);
-    for (int64_t byte = 0; byte < 4; ++byte) {
-      Value up = b.splatInt(24 - 8 * byte, ints);
-      Value code = arith::ShRUIOp::create(b, arith::ShLIOp::create(b, left, up), top);
-      Value activation = arith::ShRSIOp::create(b, arith::ShLIOp::create(b, right, up), top);
-      sums = b.add(sums, b.mul(code, activation));
-    }
-    return sums;
+    return emulateByteDots(b, library, sums, unsignedBytes, signedBytes);
   }
 
   SmallVector<Value> emitFourBitAVX2() {
@@ -143,6 +135,7 @@ private:
   }
 
   KernelBuilder &b;
+  KernelLibrary &library;
   const CPUTarget &target;
   const GroupDot &dot;
   int64_t lanes;
@@ -150,9 +143,9 @@ private:
 };
 } // namespace
 
-SmallVector<Value> emitGroupDot(KernelBuilder &builder, const CPUTarget &target,
+SmallVector<Value> emitGroupDot(KernelBuilder &builder, KernelLibrary &library,
                                 const GroupDot &dot) {
-  return GroupDotEmitter(builder, target, dot).emit();
+  return GroupDotEmitter(builder, library, dot).emit();
 }
 
 } // namespace mlir::llm

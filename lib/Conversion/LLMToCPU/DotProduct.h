@@ -4,9 +4,8 @@
 #ifndef LLMIR_LIB_CONVERSION_LLMTOCPU_DOTPRODUCT_H
 #define LLMIR_LIB_CONVERSION_LLMTOCPU_DOTPRODUCT_H
 
-#include "KernelBuilder.h"
+#include "KernelLibrary.h"
 
-#include "llmir/Conversion/LLMToCPU/CPUTarget.h"
 #include "llmir/Support/PackedLayout.h"
 
 namespace mlir::llm {
@@ -28,7 +27,7 @@ struct GroupDot {
 };
 
 /// The dot product of each token: vector<lanes x i32>.
-SmallVector<Value> emitGroupDot(KernelBuilder &builder, const CPUTarget &target,
+SmallVector<Value> emitGroupDot(KernelBuilder &builder, KernelLibrary &library,
                                 const GroupDot &dot);
 
 } // namespace mlir::llm

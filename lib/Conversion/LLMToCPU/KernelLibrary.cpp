@@ -8,6 +8,15 @@
 namespace mlir::llm {
 
 func::FuncOp KernelLibrary::getOrCreate(StringRef name, TypeRange argumentTypes, Body body) {
+  return getOrCreate(name, argumentTypes, {},
+                     [&](KernelBuilder &builder, ValueRange arguments) -> SmallVector<Value> {
+                       body(builder, arguments);
+                       return {};
+                     });
+}
+
+func::FuncOp KernelLibrary::getOrCreate(StringRef name, TypeRange argumentTypes,
+                                        TypeRange resultTypes, ValueBody body) {
   std::string key;
   llvm::raw_string_ostream stream(key);
   stream << name;
@@ -23,7 +32,7 @@ func::FuncOp KernelLibrary::getOrCreate(StringRef name, TypeRange argumentTypes,
 
   OpBuilder builder(context());
   builder.setInsertionPointToEnd(module.getBody());
-  auto type = FunctionType::get(context(), SmallVector<Type>(argumentTypes), {});
+  auto type = FunctionType::get(context(), argumentTypes, resultTypes);
   auto function = func::FuncOp::create(builder, module.getLoc(), symbol, type);
   function.setPrivate();
   function->setAttr("llvm.linkage",
@@ -35,8 +44,7 @@ func::FuncOp KernelLibrary::getOrCreate(StringRef name, TypeRange argumentTypes,
   Block *block = function.addEntryBlock();
   KernelBuilder kernel(module.getLoc(), context());
   kernel.setInsertionPointToStart(block);
-  body(kernel, block->getArguments());
-  func::ReturnOp::create(kernel);
+  func::ReturnOp::create(kernel, body(kernel, block->getArguments()));
   return function;
 }
 

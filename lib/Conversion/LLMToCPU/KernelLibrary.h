@@ -31,6 +31,12 @@ public:
   /// `body` when it is new. Functions of one name and different types get a number.
   func::FuncOp getOrCreate(StringRef name, TypeRange argumentTypes, Body body);
 
+  using ValueBody = llvm::function_ref<SmallVector<Value>(KernelBuilder &builder, ValueRange)>;
+
+  /// A function of values, which is no tile function: `body` gives its results.
+  func::FuncOp getOrCreate(StringRef name, TypeRange argumentTypes, TypeRange resultTypes,
+                           ValueBody body);
+
   /// The name of a constant memref.global of f32 or f64 with these numbers.
   std::string getOrCreateConstant(StringRef name, ArrayRef<float> numbers);
   std::string getOrCreateConstant(StringRef name, ArrayRef<double> numbers);

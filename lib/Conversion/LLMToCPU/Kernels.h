@@ -29,9 +29,10 @@ func::FuncOp getKernel(KernelLibrary &library, const EmbeddingKernel &kernel);
 /// (weights f32), rounds or quantises to int8 with one scale for each group of 32 (absolute maximum
 /// / 127, round to nearest even).
 /// Arguments: [rows memref<?xi32> when `gather`], input rows, [weights memref<?xi8>, norm weight
-/// offset when `epsilon`], then the output rows (F32, BF16: values rounded to bf16, kept in f32),
-/// or, for I8: codes memref<?xKxi8, strided>, scales memref<?x2Gxf32, strided> (the scale of group
-/// g, and at G + g scale times sum of codes), sums memref<?xGxi32, strided>.
+/// offset when `epsilon`], then the output rows (F32; BF16: values rounded to bf16, in f32 or in
+/// bf16, as the output's type says; an odd column in bf16 is followed by a zero), or, for I8: codes
+/// memref<?xKxi8, strided>, scales memref<?x2Gxf32, strided> (the scale of group g, and at G + g
+/// scale times sum of codes), sums memref<?xGxi32, strided>.
 struct ActivationKernel {
   ActivationType kind;
   bool gather;
@@ -50,19 +51,22 @@ struct QuantizedRows {
 /// What a matrix op does with its sums.
 enum class LinearEpilogue : uint8_t { None, SwiGLU };
 
+/// Whether a product takes its activations as pairs of bf16, which rows of an even number of bf16
+/// hold; otherwise those of kinds F32 and BF16 are in f32.
+bool multipliesPairs(const CPUTarget &target, ActivationType kind, ::llmir::PackedFormat format);
+
 /// A matrix product. Tiles are panels (SwiGLU: pairs of a gate and an up panel). Arguments: number
 /// of tokens (index), the activations (rows, or codes, scales, sums), weights, weight offset, [bias
 /// offset when `bias`], output rows, [residual rows when `residual`].
 ///
 /// Floor, one token: the panels' bytes over the read bandwidth. Many tokens: multiply-adds over the
-/// unit's peak; on AVX2 int8 a group of 32 codes of 8 rows costs a token 8 (16) multiplies and as
-/// many adds for 4 (8) bits, so 2 instructions for 32 (4 for 32) products.
+/// unit's peak, and what the unit's file says of scales and loads.
 struct LinearKernel {
   ::llmir::PackedLayout layout;
   ActivationType kind;
   LinearEpilogue epilogue;
   bool bias;
-  MemRefType input; ///< F32 and BF16 only.
+  MemRefType input; ///< F32 and BF16 only: rows of f32, or of bf16 where multipliesPairs.
   MemRefType output;
   /// Columns of the output that exist; the last panel's others are not written when the output's
   /// rows are not padded to whole panels.

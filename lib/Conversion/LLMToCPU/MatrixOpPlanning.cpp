@@ -35,6 +35,11 @@ FailureOr<StepPlanner::Activations> StepPlanner::planActivations(Operation *op, 
   if (prologue.kind == ActivationType::I8) {
     QuantizedRows rows = QuantizedRows::get(context, prologue.columns);
     types = {rows.codes, rows.scales, rows.sums};
+  } else if (prologue.inPairs) {
+    constexpr int64_t kPerLine = 32;
+    int64_t columns = (prologue.columns + 1) / 2 * 2;
+    int64_t stride = (columns + kPerLine - 1) / kPerLine * kPerLine;
+    types = {KernelLibrary::rowsType(BFloat16Type::get(context), columns, stride)};
   } else {
     int64_t stride = (prologue.columns + kPanelRows - 1) / kPanelRows * kPanelRows;
     types = {KernelLibrary::rowsType(Float32Type::get(context), prologue.columns, stride)};
@@ -88,8 +93,10 @@ LogicalResult StepPlanner::plan(LinearOp op) {
   if (failed(kind))
     return failure();
   const ::llmir::PackedLayout &layout = weight->layout.getMatrix();
-  FailureOr<Activations> activations = planActivations(
-      op, *input, {*kind, std::nullopt, op.getNormWeightAttr(), op.getNormEpsilon(), layout.cols});
+  FailureOr<Activations> activations =
+      planActivations(op, *input,
+                      {*kind, std::nullopt, op.getNormWeightAttr(), op.getNormEpsilon(),
+                       layout.cols, multipliesPairs(library.target(), *kind, layout.format)});
   if (failed(activations))
     return failure();
 
@@ -161,8 +168,10 @@ LogicalResult StepPlanner::plan(LogitsOp op) {
   if (failed(kind))
     return failure();
   const ::llmir::PackedLayout &layout = weight->layout.getMatrix();
-  FailureOr<Activations> activations = planActivations(
-      op, *input, {*kind, *rows, op.getNormWeightAttr(), op.getNormEpsilon(), layout.cols});
+  FailureOr<Activations> activations =
+      planActivations(op, *input,
+                      {*kind, *rows, op.getNormWeightAttr(), op.getNormEpsilon(), layout.cols,
+                       multipliesPairs(library.target(), *kind, layout.format)});
   if (failed(activations))
     return failure();
   int64_t columns = layout.rows;

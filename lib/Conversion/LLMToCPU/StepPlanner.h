@@ -103,6 +103,7 @@ private:
     FlatSymbolRefAttr normWeight;
     std::optional<APFloat> epsilon;
     int64_t columns;
+    bool inPairs; ///< As multipliesPairs says.
   };
   FailureOr<Activations> planActivations(Operation *op, const Place &input,
                                          const Prologue &prologue);

@@ -20,14 +20,28 @@ enum class DotUnit : uint8_t {
   AVX512VNNI ///< vpdpbusd on 512 bits
 };
 
+/// The unit that multiplies pairs of bf16.
+enum class PairUnit : uint8_t {
+  None, ///< Activations in bf16 are kept in f32 and multiplied as such.
+  Dots, ///< vdpbf16ps, on vectors of CPUTarget::lanes
+  Tiles ///< tdpbf16ps, at every number of tokens
+};
+
 /// A processor as a kernel generator sees it.
 struct CPUTarget {
   DotUnit dotUnit = DotUnit::AVX2;
   /// f32 lanes of a vector: 8 or 16.
   int64_t lanes = 8;
+  /// Vector registers of that many lanes.
+  int64_t registers = 16;
   /// The schedule is that of `dotUnit`, but its instructions are replaced by plain arithmetic with
   /// the same results, so that the code runs where the unit is missing.
   bool isEmulated = false;
+  PairUnit pairUnit = PairUnit::None;
+  bool emulatesPairs = false;
+  /// tdpbssd, for as many tokens as make it worth while; its sums are those of `dotUnit`.
+  bool hasByteTiles = false;
+  bool emulatesByteTiles = false;
 
   /// The best units that `features` (LLVM names, without sign) allow; those of `emulated` count as
   /// present. Fails, naming the feature, where the least that the generators need (avx2, fma, f16c)
@@ -42,7 +56,8 @@ struct CPULevel {
   StringRef name;
   ArrayRef<StringRef> features;
 };
-/// `avx2`, `avx_vnni`, `avx512_vnni`: from the least to the most.
+/// `avx2`, `avx_vnni`, `avx512_vnni`, `avx512_bf16`, `amx_int8`, `amx_bf16`: from the least to the
+/// most.
 ArrayRef<CPULevel> cpuLevels();
 /// The level of that name, or null.
 const CPULevel *findCPULevel(StringRef name);

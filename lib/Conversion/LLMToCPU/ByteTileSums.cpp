@@ -1,0 +1,105 @@
+// Sums of int8 products by AMX tiles, for eight tokens and more; fewer go by byte dots. A group's
+// sums are exact, so that both give the same bytes. The quads of 16 rows of a group's eight-bit
+// codes are the right operand as they lie; four-bit codes are unpacked, signed, for each group and
+// 16 tokens, which costs 24 instructions to the 64 that scale the group's sums.
+//
+// Floor, a group of 32 k, 16 rows, 16 tokens: a tile product of 16 cycles; and 16 times a load that
+// converts, a multiplication and an fma with loads, so 24 cycles at two vector instructions a
+// cycle: scaling is what such groups cost.
+
+#include "MatrixSums.h"
+#include "TileUnit.h"
+
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+namespace mlir::llm {
+
+using ::llmir::kGroupSize;
+using ::llmir::PackedFormat;
+
+namespace {
+class ByteTileSums : public SumEmitter {
+public:
+  ByteTileSums(KernelBuilder &builder, KernelLibrary &library, const LinearKernel &kernel,
+               const SumOperands &operands)
+      : SumEmitter(builder, library, kernel, operands),
+        dots(createIntegerSums(builder, library, kernel, operands)) {}
+
+  SmallVector<int64_t> tokenCounts() const override { return {16, 8, 4, 2, 1}; }
+  int64_t vectorsAtOnce(int64_t tokens) const override {
+    return needsFunction(tokens) ? 1 : dots->vectorsAtOnce(tokens);
+  }
+  bool needsFunction(int64_t tokens) const override { return tokens >= 8; }
+
+  SmallVector<Value> emit(const Part &part) override {
+    if (!needsFunction(part.tokens))
+      return dots->emit(part);
+    TileSums tile(b, library, b.getI32Type(), part.tokens, target.emulatesByteTiles);
+    Value unpacked;
+    if (layout.isFourBit()) {
+      Value rows = allocateRows(b, b.getI8Type(), kQuads, 64);
+      unpacked = memref::CollapseShapeOp::create(b, rows, ArrayRef<ReassociationIndices>{{0, 1}});
+      unpacked = memref::CastOp::create(b, library.bytesType(), unpacked);
+    }
+    SmallVector<Value> zeros(part.tokens, b.splatF32(0.0, lanes));
+    return emitBlocks(part.panel, zeros,
+                      [&](Value block, int64_t inBlock, Value group, SmallVector<Value> &sums) {
+                        Value codes = at(block, 64 + inBlock * layout.codeBytes());
+                        if (unpacked)
+                          unpack(codes, unpacked);
+                        tile.setZero();
+                        Value k = b.mul(group, b.index(kGroupSize));
+                        tile.multiply(operands.input, part.token, k,
+                                      unpacked ? unpacked : operands.weights,
+                                      unpacked ? b.index(0) : codes, kQuads);
+                        tile.store();
+                        addScaled(part, block, inBlock, group, tile, sums);
+                      });
+  }
+
+private:
+  static constexpr int64_t kQuads = kGroupSize / 4;
+
+  /// A group's codes as signed bytes, eight rows of quads. Codes of q4_0 lose their 8 here.
+  void unpack(Value codes, Value unpacked) {
+    VectorType bytes = b.vectorOf(b.getI8Type(), 64), ints = b.vectorOf(b.getI32Type(), lanes);
+    for (int64_t vector = 0; vector < kQuads / 2; ++vector) {
+      Value both = b.loadBytes(operands.weights, at(codes, vector * 64), b.getI32Type(), lanes);
+      Value high = arith::ShRUIOp::create(b, both, b.splatInt(4, ints));
+      for (auto [index, nibbles] : llvm::enumerate(std::array{both, high})) {
+        Value code = arith::AndIOp::create(b, b.bitcast(nibbles, bytes), b.splatInt(0x0f, bytes));
+        if (layout.format == PackedFormat::Q4_0)
+          code = b.sub(code, b.splatInt(8, bytes));
+        int64_t row = 2 * vector + static_cast<int64_t>(index);
+        b.storeBytes(code, unpacked, b.index(row * 64));
+      }
+    }
+  }
+
+  void addScaled(const Part &part, Value block, int64_t inBlock, Value group, TileSums &tile,
+                 SmallVector<Value> &sums) {
+    Value weightScale = loadHalves(at(block, inBlock * 32));
+    Value minimum = layout.hasMinimum() ? loadHalves(at(block, inBlock * 32 + 32)) : Value();
+    Value scaledSum = b.add(group, b.index(layout.groups()));
+    for (int64_t token = 0; token < part.tokens; ++token) {
+      Value dot = arith::SIToFPOp::create(b, b.vectorOf(b.getF32Type(), lanes), tile.load(token));
+      Value row = at(part.token, token);
+      Value scaled = b.mul(dot, b.loadBroadcast(operands.scales, {row, group}, lanes));
+      sums[token] = b.fma(weightScale, scaled, sums[token]);
+      if (minimum)
+        sums[token] =
+            b.fma(minimum, b.loadBroadcast(operands.scales, {row, scaledSum}, lanes), sums[token]);
+    }
+  }
+
+  std::unique_ptr<SumEmitter> dots;
+};
+} // namespace
+
+std::unique_ptr<SumEmitter> createByteTileSums(KernelBuilder &builder, KernelLibrary &library,
+                                               const LinearKernel &kernel,
+                                               const SumOperands &operands) {
+  return std::make_unique<ByteTileSums>(builder, library, kernel, operands);
+}
+
+} // namespace mlir::llm

@@ -1,0 +1,50 @@
+// What the emitters of sums share, and which of them a product takes.
+
+#include "MatrixSums.h"
+
+namespace mlir::llm {
+
+int64_t SumEmitter::vectorsAtOnce(int64_t tokens) const {
+  // With one or two tokens, what a vector of activations loads serves the whole panel; with more,
+  // the sums fill the registers.
+  return tokens <= 2 ? ::llmir::kPanelRows / lanes : 1;
+}
+
+Value SumEmitter::loadHalves(Value offset) {
+  return b.extend(b.loadBytes(operands.weights, offset, b.getF16Type(), lanes));
+}
+
+bool multipliesPairs(const CPUTarget &target, ActivationType kind, ::llmir::PackedFormat format) {
+  return target.pairUnit != PairUnit::None && kind == ActivationType::BF16 &&
+         format == ::llmir::PackedFormat::BF16;
+}
+
+SmallVector<Value> SumEmitter::emitBlocks(Value panel, ValueRange initial, AddGroup addGroup) {
+  int64_t perBlock = layout.groupsPerBlock();
+  int64_t blocks = layout.groups() / perBlock;
+  SmallVector<Value> results =
+      b.loop(b.index(0), b.index(blocks), 1, initial, [&](Value index, ValueRange carried) {
+        SmallVector<Value> accumulators(carried);
+        Value block = b.add(panel, b.mul(index, b.index(layout.blockBytes())));
+        for (int64_t inBlock = 0; inBlock < perBlock; ++inBlock)
+          addGroup(block, inBlock, at(b.mul(index, b.index(perBlock)), inBlock), accumulators);
+        return accumulators;
+      });
+  for (int64_t group = blocks * perBlock; group < layout.groups(); ++group)
+    addGroup(at(panel, blocks * layout.blockBytes()), group % perBlock, b.index(group), results);
+  return results;
+}
+
+std::unique_ptr<SumEmitter> createSums(KernelBuilder &builder, KernelLibrary &library,
+                                       const LinearKernel &kernel, const SumOperands &operands) {
+  const CPUTarget &target = library.target();
+  if (kernel.kind == ActivationType::I8)
+    return (target.hasByteTiles ? createByteTileSums : createIntegerSums)(builder, library, kernel,
+                                                                          operands);
+  if (kernel.input.getElementType().isBF16())
+    return (target.pairUnit == PairUnit::Tiles ? createPairTileSums : createPairSums)(
+        builder, library, kernel, operands);
+  return createFloatSums(builder, library, kernel, operands);
+}
+
+} // namespace mlir::llm

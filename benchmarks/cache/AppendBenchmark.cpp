@@ -1,5 +1,6 @@
 // What storing keys and values costs: whole blocks against a memcpy of as many bytes as are read,
-// one token against touching the lines that it is stored in.
+// one token against touching the lines that it is stored in. With an argument: only those whose
+// name has it in it, as "append one token, f16 to i4".
 
 #include "Measure.h"
 
@@ -67,7 +68,7 @@ void setConstants(PagedKVCache &cache) {
   require(cache.setConstantScales(scales, scales));
 }
 
-void appendBlocks(const Storage &storage, double limit) {
+void appendBlocks(const Storage &storage, const std::string &what, double limit) {
   PagedKVCache cache(parametersOf(storage, numTokens), storage.array, numTokens / blockSize);
   require(cache.status());
   setConstants(cache);
@@ -86,7 +87,6 @@ void appendBlocks(const Storage &storage, double limit) {
         keep(copy[0]);
       },
       15);
-  std::string what = "append whole blocks, " + std::string(storage.name);
   printAtLeast(what.c_str(), seconds.peer / seconds.ours, "of memcpy's bytes read", limit);
 }
 
@@ -122,7 +122,7 @@ void touchToken(const llmir_cache_layout &layout, uint8_t *base, int64_t slot) {
 
 /// One token for each of 64 of 1024 sequences, in turn, so that lines come from memory; the
 /// touching is done to 64 others.
-void appendToken(const Storage &storage) {
+void appendToken(const Storage &storage, const std::string &what) {
   constexpr int32_t numSequences = 1024, batch = 64;
   PagedKVCache cache(parametersOf(storage, blockSize), storage.array, numSequences);
   require(cache.status());
@@ -160,14 +160,14 @@ void appendToken(const Storage &storage) {
       ours.push_back(appended);
     }
   }
-  std::string what = "append one token, " + std::string(storage.name);
   printAtMost(what.c_str(), median(ours) / median(peer), "of touching its lines", 2);
   printFigure("  a token and head take", 1e9 * median(ours) / (batch * numLayers * numHeads), "ns");
 }
 
 } // namespace
 
-int main() {
+int main(int argc, char **argv) {
+  const std::string wanted = argc > 1 ? argv[1] : "";
   using Type = ElementType;
   using Scales = ScaleGranularity;
   using Keys = CacheArrangement;
@@ -186,12 +186,22 @@ int main() {
       {"bf16 to i8, token", Type::BF16, Type::I8, Scales::Token, Keys::ChannelMajorKeys},
       {"f32 to i8, token", Type::F32, Type::I8, Scales::Token, Keys::ChannelMajorKeys},
       {"f32 to f16", Type::F32, Type::F16, Scales::None, Keys::ChannelMajorKeys}};
+  auto blocks = [&](const Storage &storage, double limit) {
+    if (std::string what = std::string("append whole blocks, ") + storage.name;
+        what.find(wanted) != std::string::npos)
+      appendBlocks(storage, what, limit);
+  };
+  auto token = [&](const Storage &storage) {
+    if (std::string what = std::string("append one token, ") + storage.name;
+        what.find(wanted) != std::string::npos)
+      appendToken(storage, what);
+  };
   for (const Storage &storage : plain)
-    appendBlocks(storage, 0.6);
+    blocks(storage, 0.6);
   for (const Storage &storage : quantised)
-    appendBlocks(storage, 0.4);
+    blocks(storage, 0.4);
   for (const Storage &storage : plain)
-    appendToken(storage);
+    token(storage);
   for (const Storage &storage : quantised)
-    appendToken(storage);
+    token(storage);
 }

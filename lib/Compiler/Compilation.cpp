@@ -98,6 +98,7 @@ Status Compilation::checkOptions() {
   if (!parsed)
     return parsed.status();
   target = *parsed;
+  LLMIR_RETURN_IF_ERROR(chooseVersions());
   if (const CPULevel *level = findCPULevel(options.emulatedFeatures))
     emulatedFeatures.assign(level->features.begin(), level->features.end());
   else {
@@ -134,10 +135,11 @@ void Compilation::startFingerprint() {
       std::to_string(options.import.maxSequenceLength.value_or(0)),
       std::to_string(options.rank) + " of " + std::to_string(options.worldSize),
       target.triple,
-      target.codegenFeatures(),
       options.import.takesTreeMasks ? "tree masks" : "no tree masks",
       "emulating " + llvm::join(emulatedFeatures, ","),
   };
+  for (const CodeVersion &version : versions)
+    settings.push_back(version.level + " " + version.target.codegenFeatures());
   fingerprint = std::async(std::launch::async, [this, settings = std::move(settings)] {
     return computeFingerprint(*file, settings);
   });
@@ -166,7 +168,14 @@ Status Compilation::runPhases() {
   for (Phase phase : allPhases()) {
     if (options.lastPhase && phase > *options.lastPhase)
       break;
-    LLMIR_RETURN_IF_ERROR(runPhase(phase));
+    // Up to here the IR is the same for every processor.
+    if (phase == Phase::Kernel)
+      for (CodeVersion &version : versions)
+        if (&version != &versions.back())
+          version.module = cast<ModuleOp>((*module)->clone());
+    for (CodeVersion &version : versions)
+      if (phase >= Phase::Kernel || &version == &versions.back())
+        LLMIR_RETURN_IF_ERROR(runPhase(phase, version));
     // Of which this rank has a part, and which may have been planned anew.
     if (phase == Phase::Shard || phase == Phase::Optimize)
       recordCaches();
@@ -179,13 +188,13 @@ Status Compilation::runPhases() {
   return Status::ok();
 }
 
-Status Compilation::runPhase(Phase phase) {
+Status Compilation::runPhase(Phase phase, CodeVersion &version) {
   StringRef name = phaseName(phase);
   report(name);
   CompileReport::Timer timer(result.report, name);
   PipelineOptions pipeline;
   pipeline.activations = options.activations;
-  pipeline.features = target.withImplied();
+  pipeline.features = version.target.withImplied();
   pipeline.emulatedFeatures = emulatedFeatures;
   pipeline.worldSize = options.worldSize;
   pipeline.rank = options.rank;
@@ -199,7 +208,7 @@ Status Compilation::runPhase(Phase phase) {
     manager.enableIRPrinting([](Pass *, Operation *) { return false; },
                              [](Pass *, Operation *) { return true; });
   addPhasePasses(manager, phase, pipeline);
-  if (failed(manager.run(*module)))
+  if (failed(manager.run(moduleOf(version))))
     return diagnostics.takeError("a pass failed without saying why")
         .withContext("phase '" + name.str() + "'");
   return Status::ok();
@@ -212,27 +221,6 @@ Status Compilation::emitIR() {
   module->print(stream, OpPrintingFlags().printNameLocAsPrefix());
   stream << "\n";
   return writeOutput(text);
-}
-
-Status Compilation::emitCode() {
-  report("code");
-  CodeGenerationOptions generation;
-  generation.target = target;
-  generation.exportedSymbols = {LLMIR_MODEL_STEP_SYMBOL, LLMIR_MODEL_ABI_VERSION_SYMBOL};
-  generation.kind = options.emit == EmitKind::LLVMIR     ? CodeKind::LLVMIR
-                    : options.emit == EmitKind::Assembly ? CodeKind::Assembly
-                                                         : CodeKind::Object;
-  // A single object is asked for by name; linking takes as many as there are.
-  generation.numThreads = options.emit == EmitKind::Object ? 1 : options.numThreads;
-  CodeGenerationTimes times;
-  FailureOr<std::vector<CodeBuffer>> generated = generateCode(*module, generation, &times);
-  result.report.add("translate", times.translate);
-  result.report.add("llvm", times.optimize);
-  result.report.add("emit", times.emit);
-  if (failed(generated))
-    return diagnostics.takeError("code generation failed").withContext("code generation");
-  code = std::move(*generated);
-  return Status::ok();
 }
 
 Status Compilation::writeOutput(StringRef bytes) {

@@ -9,6 +9,7 @@
 #include "llmir/Compiler/Linker.h"
 #include "llmir/Compiler/WeightPacker.h"
 #include "llmir/Target/CPU/CodeGeneration.h"
+#include "llmir/Target/CPU/ObjectCache.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 #include <future>
@@ -25,6 +26,15 @@ public:
   ::llmir::Status run();
 
 private:
+  /// The step as it is generated for one level of features; most compilations have one.
+  struct CodeVersion {
+    std::string level; ///< Empty: the only one.
+    TargetDescription target;
+    OwningOpRef<ModuleOp> module; ///< From the phase `kernel` on; null: the compilation's own.
+    ::llmir::WorkspaceContract workspace;
+    std::string symbolSuffix;
+  };
+
   bool wantsText() const;
   bool wantsWeights() const;
   bool writesFile() const;
@@ -34,13 +44,20 @@ private:
   ::llmir::Status importModel();
   void recordCaches();
   ::llmir::Status runPhases();
-  ::llmir::Status runPhase(Phase phase);
+  ::llmir::Status runPhase(Phase phase, CodeVersion &version);
+  ::llmir::Status chooseVersions();
+  ModuleOp moduleOf(const CodeVersion &version);
+  ::llmir::Status checkForVersions() const;
+  void openObjectCache();
   ::llmir::Status planWeights();
   ::llmir::Status readManifest();
+  ::llmir::Status readWorkspace(CodeVersion &version);
+  void listVersions();
   ::llmir::Status readCaches();
   ::llmir::StatusOr<int64_t> readInteger(StringRef name) const;
   ::llmir::Status emitIR();
   ::llmir::Status emitCode();
+  ::llmir::Status emitCode(CodeVersion &version, CodeGenerationReport &report);
   ::llmir::Status emitLinked();
   ::llmir::StatusOr<std::string> link(const ScratchFolder &scratch);
   ::llmir::Status writeLinked(const std::string &linked);
@@ -52,8 +69,10 @@ private:
   CompileResult &result;
   MLIRContext context;
   DiagnosticCollector diagnostics;
-  TargetDescription target;
+  TargetDescription target;          ///< Of the version with the fewest features.
+  std::vector<CodeVersion> versions; ///< The most features first.
   std::vector<std::string> emulatedFeatures;
+  std::optional<ObjectCache> objectCache;
   std::optional<::llmir::GGUFFile> file;
   OwningOpRef<ModuleOp> module;
   std::optional<WeightPacker> weights;

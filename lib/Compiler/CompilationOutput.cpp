@@ -100,21 +100,29 @@ Status Compilation::readManifest() {
       return value.status();
     *field = *value;
   }
-  auto workspace = (*module)->getAttrOfType<DictionaryAttr>("llm.workspace");
+  for (CodeVersion &version : versions)
+    LLMIR_RETURN_IF_ERROR(readWorkspace(version));
+  manifest.workspace = versions.back().workspace;
+  listVersions();
+  return readCaches();
+}
+
+Status Compilation::readWorkspace(CodeVersion &version) {
+  auto workspace = moduleOf(version)->getAttrOfType<DictionaryAttr>("llm.workspace");
   if (!workspace)
     return missingAttribute("llm.workspace", "a dictionary of byte counts");
-  std::pair<StringRef, int64_t *> sizes[] = {{"fixed", &manifest.workspace.fixed},
-                                             {"per_token", &manifest.workspace.perToken},
-                                             {"per_sequence", &manifest.workspace.perSequence},
-                                             {"per_row", &manifest.workspace.perRow},
-                                             {"per_worker", &manifest.workspace.perWorker}};
+  std::pair<StringRef, int64_t *> sizes[] = {{"fixed", &version.workspace.fixed},
+                                             {"per_token", &version.workspace.perToken},
+                                             {"per_sequence", &version.workspace.perSequence},
+                                             {"per_row", &version.workspace.perRow},
+                                             {"per_worker", &version.workspace.perWorker}};
   for (auto [name, field] : sizes) {
     auto size = workspace.getAs<IntegerAttr>(name);
     if (!size)
       return missingAttribute("llm.workspace", "a dictionary with '" + name.str() + "'");
     *field = size.getInt();
   }
-  return readCaches();
+  return Status::ok();
 }
 
 StatusOr<std::string> Compilation::link(const ScratchFolder &scratch) {
@@ -128,8 +136,11 @@ StatusOr<std::string> Compilation::link(const ScratchFolder &scratch) {
     objects.push_back(*path);
   }
   std::string linked = scratch.pathOf("model");
+  std::vector<std::string> steps;
+  for (const CodeVersion &version : versions)
+    steps.push_back(LLMIR_MODEL_STEP_SYMBOL + version.symbolSuffix);
   Status status = options.emit == EmitKind::Executable
-                      ? linkProgram(objects, linked, {options.executableFolder}, scratch)
+                      ? linkProgram(objects, linked, {options.executableFolder, steps}, scratch)
                       : linkSharedObject(objects, linked, scratch);
   // Ctrl-C also ends the linker, whose failure is then not the news.
   LLMIR_RETURN_IF_ERROR(InterruptGuard::check());

@@ -20,6 +20,8 @@ void CompileReport::printTable(llvm::raw_ostream &stream) const {
                            total > 0 ? 100 * entry.seconds / total : 0)
            << entry.name << "\n";
   stream << llvm::format("%9.3f   100%%  total\n", total);
+  if (functions != 0)
+    stream << functions << " functions, " << functionsFromCache << " of them from the cache\n";
 }
 
 void CompileReport::printJSON(llvm::raw_ostream &stream) const {
@@ -30,5 +32,7 @@ void CompileReport::printJSON(llvm::raw_ostream &stream) const {
     stream << "{\"name\": \"" << entry.name
            << "\", \"seconds\": " << llvm::format("%.6f", entry.seconds) << "}";
   }
-  stream << "], \"total_seconds\": " << llvm::format("%.6f", totalSeconds()) << "}\n";
+  stream << "], \"total_seconds\": " << llvm::format("%.6f", totalSeconds())
+         << ", \"functions\": " << functions << ", \"functions_from_cache\": " << functionsFromCache
+         << "}\n";
 }

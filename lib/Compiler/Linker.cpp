@@ -149,20 +149,34 @@ static std::string chooseLibrary(const std::string &driver, StringRef name,
 }
 
 /// The program's own source: everything else is in the runtime's libraries.
-static constexpr StringRef kMainSource = R"(
-#include <cstdint>
-struct llmir_step_args;
-extern "C" void llmir_model_step(const llmir_step_args *, std::int32_t, std::int32_t);
-extern "C" const std::uint32_t llmir_model_abi_version;
-namespace llmir {
-int runModelExecutable(int, char **,
-                       void (*)(const llmir_step_args *, std::int32_t, std::int32_t),
-                       std::uint32_t);
-} // namespace llmir
-int main(int argc, char **argv) {
-  return llmir::runModelExecutable(argc, argv, llmir_model_step, llmir_model_abi_version);
+static std::string makeMainSource(ArrayRef<std::string> steps) {
+  std::string declarations, entries;
+  for (const std::string &step : steps) {
+    declarations += "void " + step + "(const llmir_step_args *, std::int32_t, std::int32_t);\n";
+    entries += "      {\"" + step + "\", " + step + "},\n";
+  }
+  return "#include <cstdint>\n"
+         "#include <span>\n"
+         "extern \"C\" {\n"
+         "struct llmir_step_args;\n"
+         "struct llmir_linked_step {\n"
+         "  const char *symbol;\n"
+         "  void (*step)(const llmir_step_args *, std::int32_t, std::int32_t);\n"
+         "};\n" +
+         declarations +
+         "extern const std::uint32_t llmir_model_abi_version;\n"
+         "}\n"
+         "namespace llmir {\n"
+         "int runModelExecutable(int, char **, std::span<const llmir_linked_step>, "
+         "std::uint32_t);\n"
+         "} // namespace llmir\n"
+         "int main(int argc, char **argv) {\n"
+         "  static const llmir_linked_step steps[] = {\n" +
+         entries +
+         "  };\n"
+         "  return llmir::runModelExecutable(argc, argv, steps, llmir_model_abi_version);\n"
+         "}\n";
 }
-)";
 
 Status mlir::llm::linkProgram(ArrayRef<std::string> objects, const std::string &output,
                               const ProgramLinkOptions &options, const ScratchFolder &scratch) {
@@ -172,10 +186,10 @@ Status mlir::llm::linkProgram(ArrayRef<std::string> objects, const std::string &
   StatusOr<std::string> folder = findRuntimeFolder(options);
   if (!folder)
     return folder.status();
-  StatusOr<std::string> source = scratch.write("main.cpp", kMainSource);
+  StatusOr<std::string> source = scratch.write("main.cpp", makeMainSource(options.steps));
   if (!source)
     return source.status();
-  std::vector<std::string> arguments = {"-O1", "-o", output, *source};
+  std::vector<std::string> arguments = {"-std=c++20", "-O1", "-o", output, *source};
   arguments.insert(arguments.end(), objects.begin(), objects.end());
   arguments.push_back("-L" + *folder);
   arguments.push_back("-Wl,--start-group");

@@ -18,8 +18,14 @@ EXACT = ("--activations=f32", "--kv=f32")
 SERVED = ("--activations=int8", "--kv=f16")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def object_cache(tmp_path_factory):
+    """A folder of compiled objects of its own for each run of the tests."""
+    os.environ["LLMIR_CACHE_DIR"] = str(tmp_path_factory.mktemp("objects"))
+
+
 @pytest.fixture(scope="session")
-def tools(tmp_path_factory):
+def tools(object_cache, tmp_path_factory):
     build = Path(os.environ.get("LLMIR_BUILD_DIR", REPOSITORY / "build" / "dev")).resolve()
     found = Tools(build, tmp_path_factory.mktemp("scratch"))
     if not (found.binaries / "llmir").exists() and not os.environ.get("LLMIR_REQUIRE_TOOLS"):

@@ -2,6 +2,8 @@
 
 #include "CommandLine.h"
 #include "llmir/Conversion/LLMToCPU/CPUTarget.h"
+#include "llmir/Target/CPU/ObjectCache.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include <CLI/CLI.hpp>
@@ -24,6 +26,7 @@ static constexpr const char *kExamples = R"(Examples:
   llmir-compile bf16.gguf --quantize=int4         float weights as 4-bit codes; says what it cost
   llmir-compile model.gguf --compile-to=optimize  the fused `llm` IR, as text
   llmir-compile model.gguf --mcpu=znver5          for another machine than this one
+  llmir-compile model.gguf --multiversion         one file for hosts with different units
   llmir-compile model.gguf --triple=aarch64-linux-gnu --features=dotprod,i8mm
                                                   for one with another instruction set
   llmir-compile model.gguf --emit=asm --features=avx2,fma,f16c -o step.s
@@ -90,6 +93,7 @@ struct Choices {
   std::string quantize;
   std::string symmetry = "best";
   WeightQuantization weights;
+  std::string levels;
   int64_t maxSeqLen = 0;
   KVCachePlanning kvCache;
 };
@@ -185,6 +189,15 @@ static void declareOptions(CLI::App &app, CommandLine &line, Choices &choices) {
                  "Use the schedules of a level (" + levels +
                      ") or of features, with plain arithmetic for the instructions that the target "
                      "lacks: the same results, slowly; for tests");
+  app.add_flag("--multiversion{all}", choices.levels,
+               "Put versions for several levels into the file, of which the best that the host "
+               "can run is taken when it is loaded: all, or =LEVEL,... of " +
+                   levels);
+  app.add_option("--cache-dir", compile.objectCacheFolder,
+                 "Folder of objects of earlier compilations (default: $LLMIR_CACHE_DIR, or "
+                 "llmir/objects in the user's cache folder)")
+      ->type_name("FOLDER");
+  app.add_flag("--no-cache", line.noCache, "Generate all code anew and keep none of it");
   app.add_option("--threads", compile.numThreads, "Threads for code generation and packing")
       ->check(CLI::Range(1u, 256u))
       ->capture_default_str();
@@ -211,6 +224,13 @@ std::optional<CommandLine> CommandLine::parse(int argc, char **argv, int &exitCo
     return std::nullopt;
   }
   CompileOptions &compile = line.compile;
+  for (llvm::StringRef level : llvm::split(choices.levels, ','))
+    if (!level.trim().empty())
+      compile.levels.push_back(level.trim().str());
+  if (line.noCache)
+    compile.objectCacheFolder.clear();
+  else if (compile.objectCacheFolder.empty())
+    compile.objectCacheFolder = ObjectCache::defaultFolder();
   compile.emit = kEmitKinds.at(choices.emit);
   compile.activations = kActivations.at(choices.activations);
   compile.import.kvElementType = kKVTypes.at(choices.kv);

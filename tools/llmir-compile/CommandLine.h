@@ -19,6 +19,7 @@ struct CommandLine {
   bool quiet = false;
   bool printStatistics = false;
   bool verbose = false;
+  bool noCache = false;
 
   /// Reads the arguments. Nothing when the program is done, with `exitCode` set: help or the
   /// version was printed, or what is wrong.

@@ -24,6 +24,8 @@ int main(int argc, char **argv) {
   CompileResult result;
   ::llmir::Status status = compileModel(line->compile, result);
   progress.clear();
+  for (const std::string &note : result.notes)
+    llvm::errs() << "llmir-compile: note: " << note << "\n";
   if (line->timing == TimingFormat::Table)
     result.report.printTable(llvm::errs());
   else if (line->timing == TimingFormat::JSON)

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <limits>
 #include <map>
 #include <random>
 #include <string>
@@ -203,4 +204,42 @@ TEST(BlockPoolTest, FollowsAModelOverRandomOperations) {
     }
     ASSERT_EQ(pool.numFree(), static_cast<int32_t>(freeOrder.size()));
   }
+}
+
+// A generation is never used twice: the block leaves the pool instead.
+TEST(BlockPoolTest, RetiresABlockAfterItsLastGeneration) {
+  constexpr uint32_t last = std::numeric_limits<uint32_t>::max();
+  BlockPool pool(2);
+  pool.skipGenerations(last - 2);
+  BlockId first = *pool.allocate(), second = *pool.allocate();
+  EXPECT_EQ(first.generation, last - 1);
+  ASSERT_TRUE(pool.release(first).isOk());
+  BlockId again = *pool.allocate();
+  EXPECT_EQ(again, (BlockId{first.index, last}));
+  EXPECT_FALSE(pool.isLive(first));
+  // The last generation may be shared like any other.
+  ASSERT_TRUE(pool.retain(again).isOk());
+  ASSERT_TRUE(pool.release(again).isOk());
+  EXPECT_TRUE(pool.isLive(again));
+  ASSERT_TRUE(pool.release(again).isOk());
+  EXPECT_EQ(pool.numRetired(), 1);
+  EXPECT_EQ(pool.numFree(), 0);
+  EXPECT_EQ(pool.allocate().status().message(), "block pool exhausted: need 1 block, 0 free of 2");
+  // No id of it is good for anything, the first generation's neither.
+  for (uint32_t generation : {last, last - 1, 1u, 0u}) {
+    BlockId id{first.index, generation};
+    EXPECT_EQ(pool.retain(id).code(), StatusCode::FailedPrecondition);
+    EXPECT_EQ(pool.release(id).code(), StatusCode::FailedPrecondition);
+    EXPECT_EQ(pool.revive(id).code(), StatusCode::FailedPrecondition);
+    EXPECT_FALSE(pool.isLive(id));
+  }
+  EXPECT_TRUE(pool.checkInvariants().isOk()) << pool.checkInvariants().message();
+  pool.shuffleFree(1);
+  // The other one has a generation left.
+  ASSERT_TRUE(pool.release(second).isOk());
+  EXPECT_EQ(*pool.allocate(), (BlockId{second.index, last}));
+  ASSERT_TRUE(pool.release({second.index, last}).isOk());
+  EXPECT_EQ(pool.numRetired(), 2);
+  EXPECT_FALSE(pool.allocate().isOk());
+  EXPECT_TRUE(pool.checkInvariants().isOk()) << pool.checkInvariants().message();
 }

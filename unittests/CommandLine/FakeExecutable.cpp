@@ -6,5 +6,6 @@
 #include "../Engine/FakeLanguage.h"
 
 int main(int argc, char **argv) {
-  return llmir::runModelExecutable(argc, argv, &llmir_model_step, llmir_model_abi_version);
+  const llmir_linked_step steps[] = {{LLMIR_MODEL_STEP_SYMBOL, &llmir_model_step}};
+  return llmir::runModelExecutable(argc, argv, steps, llmir_model_abi_version);
 }

@@ -12,7 +12,8 @@ void llmir_model_step(const llmir_step_args *args, int32_t worker, int32_t num_w
 }
 
 int main() {
-  auto model = llmir::LoadedModel::openSelf(llmir_model_step, llmir_model_abi_version);
+  const llmir_linked_step steps[] = {{LLMIR_MODEL_STEP_SYMBOL, llmir_model_step}};
+  auto model = llmir::LoadedModel::openSelf(steps, llmir_model_abi_version);
   if (!model) {
     std::printf("%s\n", model.status().message().c_str());
     return 1;

@@ -5,6 +5,7 @@
 
 #include "llmir/Engine/LoadedModel.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <xxhash.h>
@@ -206,11 +207,57 @@ TEST(LoadedModelTest, AProgramOpensItself) {
 }
 
 TEST(LoadedModelTest, OpenSelfNeedsSectionsAndCode) {
-  EXPECT_EQ(LoadedModel::openSelf(nullptr, LLMIR_ABI_VERSION).status().code(),
-            StatusCode::InvalidArgument);
-  auto step = [](const llmir_step_args *, int32_t, int32_t) {};
-  EXPECT_EQ(LoadedModel::openSelf(step, LLMIR_ABI_VERSION + 1).status().code(),
+  const llmir_linked_step steps[] = {
+      {LLMIR_MODEL_STEP_SYMBOL, [](const llmir_step_args *, int32_t, int32_t) {}}};
+  EXPECT_EQ(LoadedModel::openSelf(steps, LLMIR_ABI_VERSION + 1).status().code(),
             StatusCode::FailedPrecondition);
-  EXPECT_EQ(LoadedModel::openSelf(step, LLMIR_ABI_VERSION).status().message(),
+  EXPECT_EQ(LoadedModel::openSelf(steps, LLMIR_ABI_VERSION).status().message(),
             "this program: not a compiled model: no section '.llmir.manifest'");
+}
+
+TEST(LoadedModelTest, TakesTheBestVersionThatTheHostCanRun) {
+  Parts parts;
+  WorkspaceContract large = {.perToken = 1000}, small = {.perToken = 10};
+  parts.manifest.versions = {{"most", "llmir_model_step", {"avx512vnni", "avx2"}, large},
+                             {"least", "llmir_model_step", {"avx2"}, small}};
+  TemporaryFile file(parts.artifact());
+  CPUFeatures most({"avx2", "avx512vnni"}), least({"avx2"}), none({"sse4.2"});
+  auto open = [&](const CPUFeatures &features, const std::string &level = "") {
+    LoadOptions options;
+    options.features = &features;
+    options.level = level;
+    return LoadedModel::open(file.path(), options);
+  };
+  auto model = open(most);
+  ASSERT_TRUE(model.isOk()) << model.status().message();
+  EXPECT_EQ((*model)->level(), "most");
+  EXPECT_EQ((*model)->manifest().workspace.perToken, 1000);
+  model = open(least);
+  ASSERT_TRUE(model.isOk()) << model.status().message();
+  EXPECT_EQ((*model)->level(), "least");
+  EXPECT_EQ((*model)->manifest().workspace.perToken, 10);
+  EXPECT_EQ((*model)->manifest().targetFeatures, std::vector<std::string>{"avx2"});
+  EXPECT_EQ((*open(most, "least"))->level(), "least");
+  EXPECT_THAT(open(least, "most").status().message(), ::testing::HasSubstr("'avx512vnni'"));
+  EXPECT_THAT(open(most, "more").status().message(),
+              ::testing::HasSubstr("expected a level of most, least, but got 'more'"));
+  // With none that fits, the features of the manifest's target say what is missing.
+  parts.manifest.targetFeatures = {"avx2"};
+  TemporaryFile again(parts.artifact());
+  LoadOptions options;
+  options.features = &none;
+  EXPECT_THAT(LoadedModel::open(again.path(), options).status().message(),
+              ::testing::HasSubstr("'avx2'"));
+}
+
+TEST(LoadedModelTest, AVersionNeedsItsStep) {
+  Parts parts;
+  parts.manifest.versions = {{"base", "llmir_model_step_base", {}, {}}};
+  EXPECT_EQ(refusalOf(parts.artifact()), "the code has no symbol 'llmir_model_step_base'");
+}
+
+TEST(LoadedModelTest, ALevelNeedsVersions) {
+  LoadOptions options;
+  options.level = "avx2";
+  EXPECT_THAT(refusalOf(Parts().artifact(), options), ::testing::HasSubstr("--multiversion"));
 }

@@ -64,6 +64,11 @@ struct CompileOptions {
   /// Features, or the name of a level (see cpuLevels), whose schedules are used with plain
   /// arithmetic for the instructions that the target lacks.
   std::string emulatedFeatures;
+  /// Names of levels (see cpuLevels), or `all`: the product has a version of its code for each, and
+  /// takes the best that its host can run when it is loaded. Empty: one version, for the target.
+  std::vector<std::string> levels;
+  /// Where objects of functions are kept for later compilations (see ObjectCache); empty: nowhere.
+  std::string objectCacheFolder;
   /// Threads for code generation and for packing.
   unsigned numThreads = 2;
   /// MLIR prints the IR after each pass to stderr.
@@ -79,6 +84,8 @@ struct CompileResult {
   /// The product, when it is text and no path was given.
   std::string text;
   CompileReport report;
+  /// What went wrong without stopping the compilation.
+  std::vector<std::string> notes;
   /// What the passes counted.
   PassStatistics statistics;
   /// The errors of weights that were quantised; known where weights are written.

@@ -42,13 +42,24 @@ public:
   const std::vector<Entry> &getEntries() const { return entries; }
   double totalSeconds() const;
 
+  /// Adds functions whose code was needed, of which `fromCache` were found (see ObjectCache).
+  void countFunctions(int64_t all, int64_t fromCache) {
+    functions += all;
+    functionsFromCache += fromCache;
+  }
+  int64_t getFunctions() const { return functions; }
+  int64_t getFunctionsFromCache() const { return functionsFromCache; }
+
   /// A table: step, seconds, share of the whole.
   void printTable(llvm::raw_ostream &stream) const;
-  /// One line: `{"steps": [{"name": …, "seconds": …}, …], "total_seconds": …}`.
+  /// One line: `{"steps": [{"name": …, "seconds": …}, …], "total_seconds": …,
+  /// "functions": …, "functions_from_cache": …}`.
   void printJSON(llvm::raw_ostream &stream) const;
 
 private:
   std::vector<Entry> entries;
+  int64_t functions = 0;
+  int64_t functionsFromCache = 0;
 };
 
 } // namespace mlir::llm

@@ -42,6 +42,8 @@ struct ProgramLinkOptions {
   /// Folder of the running compiler's executable: the runtime's libraries are looked for in
   /// `../lib` and in `../lib/llmir` from there, then in the folder of the installation.
   std::string executableFolder;
+  /// The symbols of the model's steps, one for each version of its code.
+  std::vector<std::string> steps;
 };
 
 /// Links `objects` (paths) to the shared object `output` with lld 22. The tool is looked for in the

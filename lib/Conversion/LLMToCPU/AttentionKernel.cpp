@@ -156,7 +156,10 @@ private:
         b.storeVector(b.mul(heads, b.broadcast(factor, count)), arguments.scratch,
                       b.add(to, channel));
       });
-      if (keys.readOffset() != 0)
+      if (KeyWords::of(kernel, lanes))
+        emitQueryWords(b, kernel, lanes, arguments.scratch, AttentionScratch(kernel, rowsOf(task)),
+                       rowsOf(task), row);
+      else if (keys.readOffset() != 0)
         emitQueryOffsets(task, row, to);
     });
   }

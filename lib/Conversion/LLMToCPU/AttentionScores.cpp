@@ -46,7 +46,7 @@ private:
     Value address = split.blockAddress(index);
     Value inside = split.insideBlock();
     Value column = b.mul(index, b.index(split.blockKeys));
-    emitValueScales(address, inside, column);
+    emitValueScales(split, address, column);
     for (auto [from, width] : plan.ofBlock) {
       Value key = inside ? b.add(b.index(from), inside) : b.index(from);
       Value scale = b.mul(key, b.index(llmir_element_size(layout.scale_type)));
@@ -55,26 +55,6 @@ private:
                         b.add(column, b.index(from)), number});
       parts.emplace_back(from, width);
     }
-  }
-
-  /// Copies a block's stored value scales to scratch, so that softmax finds those of a tile side by
-  /// side.
-  void emitValueScales(Value address, Value inside, Value column) {
-    const CacheSide &values = split.values;
-    if (values.storedGroups() == 0)
-      return;
-    int64_t size = llmir_element_size(layout.scale_type);
-    Value first = b.add(address, b.index(values.scaleOffset));
-    if (inside)
-      first = b.add(first, b.mul(inside, b.index(size)));
-    b.loop(b.index(0), b.index(values.storedGroups()), 1, [&](Value number) {
-      Value from = b.add(first, b.mul(number, b.index(values.scaleStride)));
-      for (auto [key, width] : splitLanes(split.blockKeys, split.lanes)) {
-        Value scales = loadScales(b, values, split.base, b.add(from, b.index(key * size)), width);
-        b.storeVector(scales, split.scratch,
-                      split.valueScaleAt(number, b.add(column, b.index(key))));
-      }
-    });
   }
 
   void emitScores(Value row, int64_t count, ArrayRef<Piece> pieces, ArrayRef<Part> parts) {
@@ -220,6 +200,25 @@ private:
   Value prefetchStep; ///< Of the tile's steps, the first of these blocks; null: others fetch.
 };
 } // namespace
+
+void emitValueScales(SplitContext &split, Value address, Value column) {
+  KernelBuilder &b = split.b;
+  const CacheSide &values = split.values;
+  if (values.storedGroups() == 0)
+    return;
+  int64_t size = llmir_element_size(split.layout.scale_type);
+  Value first = b.add(address, b.index(values.scaleOffset));
+  if (Value inside = split.insideBlock())
+    first = b.add(first, b.mul(inside, b.index(size)));
+  b.loop(b.index(0), b.index(values.storedGroups()), 1, [&](Value number) {
+    Value from = b.add(first, b.mul(number, b.index(values.scaleStride)));
+    for (auto [key, width] : splitLanes(split.blockKeys, split.lanes)) {
+      Value scales = loadScales(b, values, split.base, b.add(from, b.index(key * size)), width);
+      b.storeVector(scales, split.scratch,
+                    split.valueScaleAt(number, b.add(column, b.index(key))));
+    }
+  });
+}
 
 void emitScores(SplitContext &split, Value valid) { ScoreEmitter(split).emit(valid); }
 

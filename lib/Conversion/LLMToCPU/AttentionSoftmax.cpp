@@ -4,6 +4,7 @@
 #include "AttentionSplit.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 namespace mlir::llm {
 
@@ -250,13 +251,39 @@ private:
             scaled = b.select(masked[i], b.splatF32(0.0, part.second), scaled);
         }
         all.push_back(scaled);
+      }
+      if (split.hasValueWords) {
+        storeWords(row, number, all);
+        continue;
+      }
+      for (auto [scaled, part] : llvm::zip_equal(all, parts))
         b.storeVector(scaled, split.scratch,
                       split.weightAt(b.index(number), row, b.index(part.first)));
-      }
       if (double offset = split.values.readOffset(); offset != 0)
         b.store(b.mul(reduceParts(all, /*isSum=*/true), b.f32(-offset)), split.scratch,
                 split.valueOffsetAt(b.index(number), row));
     }
+  }
+
+  /// Rounds a row's weights of a scale group, scales in them, to 16 bits of the largest.
+  void storeWords(Value row, int64_t number, ArrayRef<Value> weights) {
+    double most = largestWord(split.values, split.tileKeys);
+    Value group = b.index(number), largest = emitLargest(b, weights);
+    Value factor = emitWordFactor(b, largest, most);
+    b.store(b.mul(largest, b.f32(1.0 / most)), split.scratch, split.weightScaleAt(group, row));
+    Value sum;
+    for (auto [weight, part] : llvm::zip_equal(weights, parts)) {
+      auto [from, width] = part;
+      Value words = emitWords(b, b.mul(weight, b.broadcast(factor, width)), most);
+      Value narrow = arith::TruncIOp::create(b, b.vectorOf(b.getI16Type(), width), words);
+      Value pairs = b.bitcast(narrow, b.vectorOf(b.getF32Type(), width / 2));
+      b.storeVector(pairs, split.scratch, split.weightWordsAt(group, row, b.index(from / 2)));
+      Value part32 = vector::ReductionOp::create(b, vector::CombiningKind::ADD, words);
+      sum = sum ? b.add(sum, part32) : part32;
+    }
+    Value bias = b.mul(sum, b.i32(wordBias(split.values)));
+    b.store(arith::BitcastOp::create(b, b.getF32Type(), bias), split.scratch,
+            split.valueOffsetAt(group, row));
   }
 
   SplitContext &split;

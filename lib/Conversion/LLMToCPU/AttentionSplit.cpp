@@ -61,6 +61,26 @@ ValuePlan::ValuePlan(const CacheSide &values, int64_t rows, int64_t lanes, int64
   steps = (values.units() + pass - 1) / pass * stepsOfPass;
 }
 
+void ScorePlan::useWords(const KeyWords &words, const CacheSide &keys, int64_t blocks) {
+  int64_t together = std::min(keys.groupChannels(), keys.units()) / words.stepUnits();
+  unrolling = together % 2 == 0 ? 2 : 1;
+  atOnce = 1;
+  stepsOfGroup = keys.units() / (words.stepUnits() * unrolling);
+  steps = blocks * stepsOfGroup;
+}
+
+void ValuePlan::useWords(const CacheSide &values, int64_t bytes, int64_t blockKeys,
+                         int64_t blocks) {
+  channels = std::min(values.groupChannels(), values.units());
+  pass = bytes;
+  while (pass > channels)
+    pass /= 2;
+  unrolling = blockKeys % 4 == 0 ? 2 : 1;
+  stepsOfBlock = blockKeys / (2 * unrolling);
+  stepsOfPass = blocks * stepsOfBlock;
+  steps = values.units() / channels * (channels / pass) * stepsOfPass;
+}
+
 //===--- What the steps share -----------------------------------------------------------------===//
 
 SplitContext::SplitContext(KernelBuilder &b, KernelLibrary &library, const AttentionKernel &kernel,
@@ -75,8 +95,13 @@ SplitContext::SplitContext(KernelBuilder &b, KernelLibrary &library, const Atten
       end(arguments[8]), scratch(arguments[9]),
       state{arguments[10], arguments[11], rows, layout.value_head_dim}, followKey(arguments[12]),
       followHead(arguments[13]), lastBlock(arguments[14]),
+      keyWords(KeyWords::of(kernel, lanes)), hasValueWords(usesValueWords(kernel)),
       scorePlan(keys, rows, lanes, blockKeys, blocksPerTile),
       valuePlan(values, rows, lanes, blockKeys, blocksPerTile), prefetch(b, kernel, base, table) {
+  if (keyWords)
+    scorePlan.useWords(*keyWords, keys, blocksPerTile);
+  if (hasValueWords)
+    valuePlan.useWords(values, 4 * lanes, blockKeys, blocksPerTile);
   ValueRange rest = arguments.drop_front(15);
   if (kernel.treeMask) {
     treeBegin = rest[0];
@@ -135,6 +160,17 @@ Value SplitContext::valueScaleAt(Value number, Value key) {
 }
 Value SplitContext::queryOffsetAt(Value number, Value row) {
   return b.add(b.index(at.queryOffsets), b.add(b.mul(number, b.index(rows)), row));
+}
+Value SplitContext::queryWordsAt(Value row, Value element) {
+  return b.add(b.index(at.queryWords), b.add(b.mul(row, b.index(4 * layout.key_head_dim)), element));
+}
+Value SplitContext::queryScaleAt(Value row) { return b.add(b.index(at.queryScales), row); }
+Value SplitContext::weightWordsAt(Value number, Value row, Value pair) {
+  Value index = b.add(b.mul(number, b.index(rows)), row);
+  return b.add(b.index(at.weightWords), b.add(b.mul(index, b.index(tileKeys / 2)), pair));
+}
+Value SplitContext::weightScaleAt(Value number, Value row) {
+  return b.add(b.index(at.weightScales), b.add(b.mul(number, b.index(rows)), row));
 }
 Value SplitContext::valueOffsetAt(Value number, Value row) {
   return b.add(b.index(at.valueOffsets), b.add(b.mul(number, b.index(rows)), row));
@@ -205,9 +241,9 @@ static void emitTile(SplitContext &split, Value firstKey) {
   KernelBuilder &b = split.b;
   Value valid = b.minimum(b.sub(split.end, firstKey), b.index(split.tileKeys));
   split.enterTile(firstKey);
-  emitScores(split, valid);
+  split.keyWords ? emitWordScores(split, valid) : emitScores(split, valid);
   emitSoftmax(split, firstKey);
-  emitValues(split, firstKey, valid);
+  split.hasValueWords ? emitWordValues(split, valid) : emitValues(split, firstKey, valid);
 }
 
 static void emitSplit(SplitContext &split) {

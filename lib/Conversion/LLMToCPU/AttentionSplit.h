@@ -6,6 +6,7 @@
 #define LLMIR_LIB_CONVERSION_LLMTOCPU_ATTENTIONSPLIT_H
 
 #include "AttentionState.h"
+#include "AttentionWords.h"
 #include "CacheAddress.h"
 
 namespace mlir::llm {
@@ -32,6 +33,9 @@ struct ScorePlan {
   int64_t unrolling;         ///< Units of a step of the inner loop.
   int64_t stepsOfGroup;
   int64_t steps; ///< Of the first chunk of rows, over the tile.
+
+  /// Integer dots instead.
+  void useWords(const KeyWords &words, const CacheSide &keys, int64_t blocks);
 };
 
 /// The loops over the values of a tile: passes over channels, chunks of rows, blocks, keys.
@@ -47,6 +51,9 @@ struct ValuePlan {
   int64_t stepsOfBlock;
   int64_t stepsOfPass;
   int64_t steps; ///< Of the first chunk of rows, over the tile.
+
+  /// Integer dots instead, of vectors of `bytes`.
+  void useWords(const CacheSide &values, int64_t bytes, int64_t blockKeys, int64_t blocks);
 };
 
 /// What the worker reads after the tile at hand: in the split's next tile, or where it goes on.
@@ -108,6 +115,10 @@ public:
   Value weightAt(Value group, Value row, Value key);
   Value valueScaleAt(Value group, Value key);
   Value queryOffsetAt(Value group, Value row);
+  Value queryWordsAt(Value row, Value element);
+  Value queryScaleAt(Value row);
+  Value weightWordsAt(Value group, Value row, Value pair);
+  Value weightScaleAt(Value group, Value row);
   Value valueOffsetAt(Value group, Value row);
   Value rescaleAt(Value row);
   Value tileTotalAt(Value row);
@@ -154,6 +165,8 @@ public:
   Value positionBegin, positions, firstToken;
   /// With a window: the first key that some row sees, and the first that all rows see.
   Value windowBegin, lastWindowBegin;
+  std::optional<KeyWords> keyWords; ///< None: keys are multiplied as f32.
+  bool hasValueWords;               ///< Values are multiplied as integers.
   ScorePlan scorePlan;
   ValuePlan valuePlan;
   TilePrefetch prefetch; ///< Of the next tile.
@@ -164,6 +177,9 @@ private:
   Value firstBlock, inBlock; ///< Of the tile.
 };
 
+/// Copies the stored value scales of a block, at `address` and from `column` of the tile, to scratch,
+/// so that softmax finds those of a tile side by side.
+void emitValueScales(SplitContext &split, Value address, Value column);
 /// Scores of the tile's keys, into the weights' scratch.
 void emitScores(SplitContext &split, Value valid);
 /// Turns a tile's scores into weights and updates each row's maximum, total and rescale.

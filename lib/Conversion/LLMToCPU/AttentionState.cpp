@@ -57,10 +57,15 @@ AttentionScratch::AttentionScratch(const AttentionKernel &kernel, int64_t rows) 
   };
   query = take(layout.key_head_dim * rows);
   queryOffsets =
-      take(keys.readOffset() != 0 ? std::max<int64_t>(keys.storedGroups(), 1) * rows : 0);
+      take(keys.isInteger() ? std::max<int64_t>(keys.storedGroups(), 1) * rows : 0);
+  queryWords = take(keys.isInteger() ? 4 * layout.key_head_dim * rows : 0);
+  queryScales = take(keys.isInteger() ? rows : 0);
   weights = take(std::max<int64_t>(groups, 1) * rows * kernel.tileKeys());
+  int64_t wordRows = values.isInteger() ? std::max<int64_t>(groups, 1) * rows : 0;
+  weightWords = take(wordRows * ((kernel.tileKeys() + 1) / 2));
+  weightScales = take(wordRows);
   valueScales = take(groups * kernel.tileKeys());
-  valueOffsets = take(values.readOffset() != 0 ? std::max<int64_t>(groups, 1) * rows : 0);
+  valueOffsets = take(wordRows);
   keyPositions = take(kernel.positions ? kernel.tileKeys() : 0);
   rescale = take(rows);
   tileTotals = take(rows);

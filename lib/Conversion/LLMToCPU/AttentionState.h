@@ -35,10 +35,14 @@ struct AttentionScratch {
   AttentionScratch(const AttentionKernel &kernel, int64_t rows);
 
   int64_t query;        ///< [rows][key dim], scaled
-  int64_t queryOffsets; ///< [stored groups of keys or 1][rows], where keys have a readOffset()
+  int64_t queryOffsets; ///< [stored groups of keys or 1][rows], of keys whose codes have an offset
+  int64_t queryWords;   ///< [rows][4 * key dim at most]: pairs of 16 bits, for integer dots
+  int64_t queryScales;  ///< [rows], of queryWords
   int64_t weights;      ///< [value scale groups][rows][key tile]
+  int64_t weightWords;  ///< [value scale groups][rows][key tile / 2]: pairs of 16 bits
+  int64_t weightScales; ///< [value scale groups][rows], of weightWords
   int64_t valueScales;  ///< [stored groups of values][key tile]
-  int64_t valueOffsets; ///< [value scale groups][rows], where values have a readOffset()
+  int64_t valueOffsets; ///< [value scale groups][rows], of values whose codes have an offset
   int64_t keyPositions; ///< [key tile], i32 bits, where positions are given
   int64_t rescale;      ///< [rows]
   int64_t tileTotals;   ///< [rows]

@@ -41,6 +41,7 @@ struct CacheSide {
   /// What a value read by loadElements must be multiplied by (fp8 is read as f16 bits).
   double readFactor() const { return type == LLMIR_F8E4M3FN ? 256.0 : 1.0; }
   bool isQuantized() const { return type > LLMIR_BF16; }
+  bool isInteger() const { return type == LLMIR_I8 || type == LLMIR_I4; }
   bool isFloat8() const { return type == LLMIR_F8E4M3FN || type == LLMIR_F8E5M2; }
 };
 

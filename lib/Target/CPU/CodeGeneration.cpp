@@ -1,6 +1,8 @@
 // Drives LLVM: translation, the O3 pipeline, and emission of position-independent code.
 
 #include "llmir/Target/CPU/CodeGeneration.h"
+#include "ModuleParts.h"
+#include "llmir/Target/CPU/ObjectCache.h"
 #include "mlir/Dialect/DLTI/DLTI.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Diagnostics.h"
@@ -8,7 +10,7 @@
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/Bitcode/BitcodeReader.h"
-#include "llvm/Bitcode/BitcodeWriter.h"
+#include "llvm/Config/llvm-config.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
@@ -18,8 +20,10 @@
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Target/TargetOptions.h"
 #include "llvm/TargetParser/Triple.h"
+#include "llvm/Transforms/IPO/DeadArgumentElimination.h"
 #include "llvm/Transforms/IPO/Internalize.h"
-#include "llvm/Transforms/Utils/SplitModule.h"
+#include "llvm/Transforms/IPO/SCCP.h"
+#include <atomic>
 #include <chrono>
 #include <mutex>
 #include <thread>
@@ -109,6 +113,9 @@ static void prepareFunctions(llvm::Module &module, const CodeGenerationOptions &
       return llvm::is_contained(exported, value.getName());
     });
   std::string features = options.target.codegenFeatures();
+  for (llvm::GlobalValue &value : module.global_values())
+    if (!value.isDeclaration() && !options.symbolSuffix.empty())
+      value.setName(value.getName() + options.symbolSuffix);
   for (llvm::Function &function : module) {
     if (function.isDeclaration())
       continue;
@@ -120,25 +127,51 @@ static void prepareFunctions(llvm::Module &module, const CodeGenerationOptions &
   }
 }
 
-/// Runs LLVM's O3 pipeline. The kernels are vector code already, so the automatic vectorisers and
-/// the unroller, which would only grow the code, stay off.
-static void optimizeModule(llvm::Module &module, llvm::TargetMachine &machine) {
+namespace {
+/// LLVM's analyses, as every pass pipeline needs them.
+struct PassRunner {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
   llvm::CGSCCAnalysisManager callGraph;
   llvm::ModuleAnalysisManager modules;
-  llvm::PipelineTuningOptions tuning;
-  tuning.LoopVectorization = false;
-  tuning.LoopInterleaving = false;
-  tuning.LoopUnrolling = false;
-  tuning.SLPVectorization = false;
-  llvm::PassBuilder builder(&machine, tuning);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(callGraph);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, callGraph, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(module, modules);
+  llvm::PassBuilder builder;
+
+  /// The kernels are vector code already, so the automatic vectorisers and the unroller, which
+  /// would only grow the code, are off.
+  static llvm::PipelineTuningOptions tuning() {
+    llvm::PipelineTuningOptions options;
+    options.LoopVectorization = false;
+    options.LoopInterleaving = false;
+    options.LoopUnrolling = false;
+    options.SLPVectorization = false;
+    return options;
+  }
+
+  explicit PassRunner(llvm::TargetMachine &machine) : builder(&machine, tuning()) {
+    builder.registerModuleAnalyses(modules);
+    builder.registerCGSCCAnalyses(callGraph);
+    builder.registerFunctionAnalyses(functions);
+    builder.registerLoopAnalyses(loops);
+    builder.crossRegisterProxies(loops, functions, callGraph, modules);
+  }
+};
+} // namespace
+
+/// Runs LLVM's O3 pipeline.
+static void optimizeModule(llvm::Module &module, llvm::TargetMachine &machine) {
+  PassRunner runner(machine);
+  runner.builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3)
+      .run(module, runner.modules);
+}
+
+/// Hands tile functions the constants that the step calls them with: the one thing that functions
+/// compiled apart could not know of each other.
+static void propagateConstants(llvm::Module &module, llvm::TargetMachine &machine) {
+  PassRunner runner(machine);
+  llvm::ModulePassManager passes;
+  passes.addPass(llvm::IPSCCPPass());
+  passes.addPass(llvm::DeadArgumentEliminationPass());
+  passes.run(module, runner.modules);
 }
 
 /// Emits one LLVM module as `kind`.
@@ -159,52 +192,105 @@ static Status emitModule(llvm::Module &module, llvm::TargetMachine &machine, Cod
   return Status::ok();
 }
 
-/// Emits the parts of `module` side by side, each in a context of its own.
-static Status emitParts(llvm::Module &module, const CodeGenerationOptions &options,
-                        std::vector<CodeBuffer> &buffers) {
-  std::vector<CodeBuffer> parts;
-  llvm::SplitModule(
-      module, options.numThreads,
-      [&](std::unique_ptr<llvm::Module> part) {
-        llvm::raw_svector_ostream stream(parts.emplace_back());
-        llvm::WriteBitcodeToFile(*part, stream);
-      },
-      /*PreserveLocals=*/false, /*RoundRobin=*/true);
-  buffers.resize(parts.size());
-  std::vector<Status> statuses(parts.size());
+/// What a part's object depends on beside its bitcode.
+static std::string describeTarget(const TargetDescription &target) {
+  return (llvm::Twine(target.triple) + " " + target.codegenCPU() + " " + target.tuningCPU() + " " +
+          target.codegenFeatures() + " LLVM " LLVM_VERSION_STRING)
+      .str();
+}
+
+/// Optimises one part and emits its object.
+static Status compilePart(const ModulePart &part, llvm::TargetMachine &machine,
+                          CodeBuffer &buffer) {
+  llvm::LLVMContext context;
+  auto module = llvm::parseBitcodeFile(
+      llvm::MemoryBufferRef(llvm::StringRef(part.data(), part.size()), "part"), context);
+  if (!module)
+    return ::llmir::internalError("cannot read back a part of the module: " +
+                                  llvm::toString(module.takeError()));
+  optimizeModule(**module, machine);
+  return emitModule(**module, machine, CodeKind::Object, buffer);
+}
+
+namespace {
+/// Parts on their way to objects; several threads take one after another.
+struct PartQueue {
+  const std::vector<ModulePart> &parts;
+  const CodeGenerationOptions &options;
+  std::vector<CodeBuffer> buffers = std::vector<CodeBuffer>(parts.size());
+  std::atomic<size_t> next = 0;
+  std::atomic<int64_t> fromCache = 0;
+
+  Status work() {
+    std::unique_ptr<llvm::TargetMachine> machine;
+    std::string target = describeTarget(options.target);
+    for (size_t index = next++; index < parts.size(); index = next++) {
+      std::string key;
+      if (options.cache) {
+        llvm::StringRef bitcode(parts[index].data(), parts[index].size());
+        key = ObjectCache::computeKey({target, bitcode});
+        if (auto object = options.cache->find(key)) {
+          buffers[index] = std::move(*object);
+          ++fromCache;
+          continue;
+        }
+      }
+      if (!machine) {
+        StatusOr<std::unique_ptr<llvm::TargetMachine>> created =
+            createTargetMachine(options.target);
+        if (!created)
+          return created.status();
+        machine = *std::move(created);
+      }
+      LLMIR_RETURN_IF_ERROR(compilePart(parts[index], *machine, buffers[index]));
+      if (options.cache)
+        options.cache->add(key, buffers[index]);
+    }
+    return Status::ok();
+  }
+};
+} // namespace
+
+/// The objects of all functions of `module`, generated side by side.
+static StatusOr<std::vector<CodeBuffer>> compileFunctions(llvm::Module &module,
+                                                          llvm::TargetMachine &machine,
+                                                          const CodeGenerationOptions &options,
+                                                          CodeGenerationReport &report) {
+  std::vector<ModulePart> parts;
+  {
+    ScopedSeconds timer(report.translate);
+    propagateConstants(module, machine);
+    parts = splitByFunction(module);
+  }
+  ScopedSeconds timer(report.compile);
+  PartQueue queue{parts, options};
+  size_t count = std::clamp<size_t>(parts.size(), 1, std::max(1u, options.numThreads));
+  std::vector<Status> statuses(count);
   std::vector<std::thread> threads;
-  for (size_t index = 0; index < parts.size(); ++index)
-    threads.emplace_back([&, index] {
-      llvm::LLVMContext context;
-      auto part = llvm::parseBitcodeFile(llvm::MemoryBufferRef(parts[index], "part"), context);
-      StatusOr<std::unique_ptr<llvm::TargetMachine>> machine = createTargetMachine(options.target);
-      if (!part)
-        statuses[index] = ::llmir::internalError("cannot read back a part of the module: " +
-                                                 llvm::toString(part.takeError()));
-      else if (!machine)
-        statuses[index] = machine.status();
-      else
-        statuses[index] = emitModule(**part, **machine, options.kind, buffers[index]);
-    });
+  for (size_t index = 1; index < count; ++index)
+    threads.emplace_back([&, index] { statuses[index] = queue.work(); });
+  statuses[0] = queue.work();
   for (std::thread &thread : threads)
     thread.join();
   for (const Status &status : statuses)
     LLMIR_RETURN_IF_ERROR(status);
-  return Status::ok();
+  report.functions += static_cast<int64_t>(parts.size());
+  report.functionsFromCache += queue.fromCache;
+  return std::move(queue.buffers);
 }
 
 FailureOr<std::vector<CodeBuffer>> mlir::llm::generateCode(ModuleOp module,
                                                            const CodeGenerationOptions &options,
-                                                           CodeGenerationTimes *times) {
-  CodeGenerationTimes ignored;
-  CodeGenerationTimes &seconds = times ? *times : ignored;
+                                                           CodeGenerationReport *report) {
+  CodeGenerationReport ignored;
+  CodeGenerationReport &noted = report ? *report : ignored;
   StatusOr<std::unique_ptr<llvm::TargetMachine>> machine = createTargetMachine(options.target);
   if (!machine)
     return module.emitError() << machine.status().message();
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> code;
   {
-    ScopedSeconds timer(seconds.translate);
+    ScopedSeconds timer(noted.translate);
     if (failed(prepareModule(module, options.target, **machine)))
       return failure();
     code = translateModuleToLLVMIR(module, context);
@@ -212,18 +298,17 @@ FailureOr<std::vector<CodeBuffer>> mlir::llm::generateCode(ModuleOp module,
       return failure();
     prepareFunctions(*code, options);
   }
-  {
-    ScopedSeconds timer(seconds.optimize);
-    optimizeModule(*code, **machine);
+  if (options.parts == CodeParts::Functions) {
+    assert(options.kind == CodeKind::Object && "only objects can be linked again");
+    auto buffers = compileFunctions(*code, **machine, options, noted);
+    if (!buffers)
+      return module.emitError() << buffers.status().message();
+    return *std::move(buffers);
   }
-  ScopedSeconds timer(seconds.emit);
-  std::vector<CodeBuffer> buffers;
-  Status status;
-  if (options.numThreads > 1 && options.kind == CodeKind::Object)
-    status = emitParts(*code, options, buffers);
-  else
-    status = emitModule(*code, **machine, options.kind, buffers.emplace_back());
-  if (!status)
+  ScopedSeconds timer(noted.compile);
+  optimizeModule(*code, **machine);
+  std::vector<CodeBuffer> buffers(1);
+  if (Status status = emitModule(*code, **machine, options.kind, buffers[0]); !status)
     return module.emitError() << status.message();
   return buffers;
 }

@@ -232,6 +232,14 @@ LLMIR_ABI_ASSERT(sizeof(llmir_step_args) == 144, "llmir_step_args is part of the
 #define LLMIR_MODEL_STEP_SYMBOL "llmir_model_step"               /* llmir_step_fn */
 typedef void (*llmir_step_fn)(const llmir_step_args *args, int32_t worker, int32_t num_workers);
 
+/* A step by its symbol: what the main of a model's executable form hands to the runtime, which
+ * looks no symbols up in it. A model that was compiled for several levels of features has a step
+ * for each (docs/Artifact.md). */
+typedef struct llmir_linked_step {
+  const char *symbol;
+  llmir_step_fn step;
+} llmir_linked_step;
+
 /* The cache as a value in compiled functions that manage it themselves (llm.append_kv,
  * llm.block_table): a handle of the runtime's PagedKVCache. Not for use by several threads at once.
  */

@@ -5,6 +5,8 @@
 
 #include <sys/mman.h>
 
+#include <cassert>
+#include <limits>
 #include <new>
 #include <random>
 #include <string>
@@ -41,7 +43,6 @@ BlockPool::BlockPool(int32_t numBlocks) {
   }
   try {
     makeTable(blocks_, static_cast<size_t>(numBlocks));
-    makeTable(allocations_, static_cast<size_t>(numBlocks));
   } catch (const std::bad_alloc &) {
     status_ = resourceExhausted("block pool: no memory to count the owners of " +
                                 std::to_string(numBlocks) + " blocks");
@@ -70,8 +71,10 @@ StatusOr<BlockId> BlockPool::allocate() {
   int32_t index = firstFree_;
   unlink(index);
   Block &block = blocks_[static_cast<size_t>(index)];
+  if (block.later != none)
+    __builtin_prefetch(&blocks_[static_cast<size_t>(block.later)], 1);
   block.useCount = 1;
-  allocations_[static_cast<size_t>(index)] = ++numAllocations_;
+  block.allocation = ++numAllocations_;
   ++block.generation;
   return BlockId{index, block.generation};
 }
@@ -101,8 +104,25 @@ Status BlockPool::release(BlockId id) {
   if (block.useCount == 0)
     return failedPrecondition("cannot release " + describe(id) + ": it is free already");
   if (--block.useCount == 0)
-    linkLast(id.index);
+    makeFree(id.index);
   return Status::ok();
+}
+
+void BlockPool::makeFree(int32_t index) {
+  Block &block = blocks_[static_cast<size_t>(index)];
+  if (block.generation != std::numeric_limits<uint32_t>::max()) {
+    linkLast(index);
+    return;
+  }
+  // The next generation would be the first one again, whose old ids somebody may still have.
+  block.generation = 0;
+  ++numRetired_;
+}
+
+void BlockPool::skipGenerations(uint32_t generation) {
+  assert(numFree_ == numBlocks() && "blocks that are in use keep their generation");
+  for (Block &block : blocks_)
+    block.generation = generation;
 }
 
 Status BlockPool::revive(BlockId id) {
@@ -133,7 +153,7 @@ Status BlockPool::checkCurrent(BlockId id) const {
     return invalidArgument("expected a block of 0 to " + std::to_string(numBlocks() - 1) +
                            ", but got " + std::to_string(id.index));
   uint32_t current = blocks_[static_cast<size_t>(id.index)].generation;
-  // Generation 0 is a block that was never handed out.
+  // Generation 0 is a block that was never handed out, or never will be again.
   if (id.generation == current && current != 0)
     return Status::ok();
   return failedPrecondition("stale " + describe(id) + ": the block is now of generation " +
@@ -165,10 +185,11 @@ Status BlockPool::checkInvariants() const {
   int64_t used = 0;
   for (const Block &block : blocks_)
     used += block.useCount > 0 ? 1 : 0;
-  if (previous != lastFree_ || seen != numFree_ || used + seen != numBlocks())
+  if (previous != lastFree_ || seen != numFree_ || used + seen + numRetired_ != numBlocks())
     return internalError("free list: " + std::to_string(seen) + " blocks in the list, " +
                          std::to_string(numFree_) + " counted as free, " + std::to_string(used) +
-                         " in use of " + std::to_string(numBlocks()));
+                         " in use, " + std::to_string(numRetired_) + " used up of " +
+                         std::to_string(numBlocks()));
   return Status::ok();
 }
 
@@ -194,6 +215,10 @@ void BlockPool::linkLast(int32_t index) {
     blocks_[static_cast<size_t>(lastFree_)].next = index;
   lastFree_ = index;
   ++numFree_;
+  int32_t &earlier = lastLinked_[numLinked_++ % lookahead];
+  if (earlier != none)
+    blocks_[static_cast<size_t>(earlier)].later = index;
+  earlier = index;
 }
 
 } // namespace llmir

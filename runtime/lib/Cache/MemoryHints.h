@@ -18,11 +18,13 @@ namespace llmir {
 
 inline constexpr int64_t lineBytes = 64;
 
-/// Starts loading `bytes` bytes, to be read or to be written.
+/// Starts loading `bytes` bytes that are read some time later: into the second level, which has more
+/// lines on their way at once than the first, and keeps them until then.
 inline void prefetchToRead(const uint8_t *data, int64_t bytes) {
   for (int64_t at = 0; at < bytes; at += lineBytes)
-    __builtin_prefetch(data + at, 0);
+    __builtin_prefetch(data + at, 0, 2);
 }
+/// Starts loading `bytes` bytes that are written soon.
 inline void prefetchToWrite(uint8_t *data, int64_t bytes) {
   // The last byte may be in a line of its own.
   auto offset = static_cast<int64_t>(reinterpret_cast<uintptr_t>(data) % lineBytes);

@@ -252,6 +252,8 @@ void PagedKVCache::releaseFrom(Sequence &sequence, size_t firstBlock) {
   // The last block first: the start of a sequence is what another one may share again, so it
   // should be the last to be handed out.
   while (sequence.blocks.size() > firstBlock) {
+    if (size_t count = sequence.blocks.size(); count > firstBlock + BlockPool::lookahead)
+      pool_.fetchAhead(sequence.blocks[count - 1 - BlockPool::lookahead]);
     if (Status status = pool_.release(sequence.blocks.back()); !status.isOk())
       fail(status.withContext("block table"));
     sequence.blocks.pop_back();

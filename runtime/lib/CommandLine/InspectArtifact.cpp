@@ -27,6 +27,13 @@ static std::string describeWorkspace(const WorkspaceContract &workspace) {
          " a worker";
 }
 
+static std::string joinFeatures(const std::vector<std::string> &features) {
+  std::string text;
+  for (const std::string &feature : features)
+    text += (text.empty() ? "" : " ") + feature;
+  return text;
+}
+
 std::string describeArtifact(const Manifest &manifest, std::span<const ELFSection> sections) {
   std::string text = "compiled model\n";
   appendField(text, "name", manifest.name);
@@ -35,10 +42,9 @@ std::string describeArtifact(const Manifest &manifest, std::span<const ELFSectio
   appendField(text, "fingerprint", manifest.fingerprint);
   appendField(text, "ABI version", std::to_string(manifest.abiVersion));
   appendField(text, "target", manifest.targetTriple);
-  std::string features;
-  for (const std::string &feature : manifest.targetFeatures)
-    features += (features.empty() ? "" : " ") + feature;
-  appendField(text, "target features", features);
+  appendField(text, "target features", joinFeatures(manifest.targetFeatures));
+  for (const ModelVersion &version : manifest.versions)
+    appendField(text, "version", version.level + " (" + joinFeatures(version.features) + ")");
   for (const auto &[name, value] : manifest.options)
     appendField(text, ("option " + name).c_str(), value);
   appendField(text, "vocabulary size", std::to_string(manifest.vocabularySize));

@@ -92,14 +92,15 @@ int runLlmir(int argc, char **argv) {
   return *run ? runModel(runOptions) : inspectModel(inspectOptions);
 }
 
-int runModelExecutable(int argc, char **argv, llmir_step_fn step, uint32_t abiVersion) {
+int runModelExecutable(int argc, char **argv, std::span<const llmir_linked_step> steps,
+                       uint32_t abiVersion) {
   CLI::App app("A language model compiled by LLMIR: code, weights and runtime in one program.");
   app.set_version_flag("--version", versionText, "Print the version and exit");
   RunOptions options;
   addRunOptions(app, options, ModelSource::Program);
   if (std::optional<int> code = parse(app, argc, argv))
     return *code;
-  return runModel(options, LinkedModel{step, abiVersion});
+  return runModel(options, LinkedModel{steps, abiVersion});
 }
 
 } // namespace llmir

@@ -31,8 +31,9 @@ ModelSession::open(const RunOptions &options, const std::optional<LinkedModel> &
   LoadOptions loadOptions;
   loadOptions.team = team->get();
   loadOptions.weightCheck = options.verifiesWeights ? WeightCheck::Verify : WeightCheck::Skip;
+  loadOptions.level = options.level;
   StatusOr<std::unique_ptr<LoadedModel>> model =
-      linked ? LoadedModel::openSelf(linked->step, linked->abiVersion, loadOptions)
+      linked ? LoadedModel::openSelf(linked->steps, linked->abiVersion, loadOptions)
              : LoadedModel::open(options.modelPath, loadOptions);
   if (!model)
     return model.status();

@@ -140,6 +140,7 @@ int runModel(const RunOptions &options, const std::optional<LinkedModel> &linked
   report.model = (*session)->model().manifest().name;
   report.loadSeconds = (*session)->loadSeconds();
   report.threads = (*session)->team().size();
+  report.level = (*session)->model().level();
   report.weightBytesPerToken = (*session)->model().manifest().bytesPerToken;
   report.readBandwidth = (*session)->readBandwidth();
   Status status = options.perplexityFile ? measurePerplexity(options, **session, report)

@@ -76,6 +76,11 @@ static void addExecutionOptions(CLI::App &app, RunOptions &options) {
       ->group(group)
       ->capture_default_str()
       ->type_name("N");
+  app.add_option("--level", options.level,
+                 "The version to run of a model compiled with --multiversion (`llmir inspect` "
+                 "lists them); default: the best that this host can run")
+      ->group(group)
+      ->type_name("NAME");
   app.add_option("--chunk", options.chunk, "Most prompt tokens a step, 1 to 512")
       ->group(group)
       ->capture_default_str()

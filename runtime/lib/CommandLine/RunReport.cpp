@@ -49,6 +49,8 @@ std::string formatReport(const RunReport &report) {
   const GenerationStatistics &run = report.generation;
   std::string text;
   appendLine(text, "load    %10.3f s  (%" PRId32 " threads)", report.loadSeconds, report.threads);
+  if (!report.level.empty())
+    appendLine(text, "level   %10s", report.level.c_str());
   appendLine(text, "prompt  %10" PRId64 " tokens in %.3f s: %.1f tokens/s", run.promptTokens,
              run.promptSeconds, rate(static_cast<double>(run.promptTokens), run.promptSeconds));
   if (auto hits = report.prefixHitRate())
@@ -74,6 +76,8 @@ std::string formatReportAsJSON(const RunReport &report) {
   nlohmann::ordered_json json;
   json["model"] = report.model;
   json["threads"] = report.threads;
+  if (!report.level.empty())
+    json["level"] = report.level;
   json["load_seconds"] = report.loadSeconds;
   json["prompt_tokens"] = run.promptTokens;
   json["prompt_seconds"] = run.promptSeconds;

@@ -4,6 +4,8 @@
 
 #include "llmir/Device/WorkerTeam.h"
 
+#include "llmir/Device/CPUTopology.h"
+
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -137,7 +139,7 @@ struct WorkerTeam::State {
   void *argument = nullptr;
   bool stopping = false;
   int64_t spins = 1;
-  bool pinned = false;
+  std::vector<int> cpus; ///< Of the workers, when they are pinned.
   std::thread::id owner;
   std::vector<int> ownerCPUs;
   std::vector<std::thread> threads;
@@ -147,8 +149,7 @@ struct WorkerTeam::State {
 
 void WorkerTeam::State::serve(int32_t worker) {
   // Unpinned threads get the whole set: their creator may be pinned by another team.
-  setAffinity(pinned ? std::vector<int>{availableCPUs()[static_cast<size_t>(worker)]}
-                     : availableCPUs());
+  setAffinity(cpus.empty() ? availableCPUs() : std::vector<int>{cpus[static_cast<size_t>(worker)]});
   for (uint32_t seen = 0;;) {
     start.wait(spins, [seen](uint32_t word) { return word != seen; });
     ++seen;
@@ -177,7 +178,8 @@ StatusOr<std::unique_ptr<WorkerTeam>> WorkerTeam::create(const WorkerTeamOptions
 
   auto state = std::make_unique<State>();
   state->spins = countPauses(oversubscribed ? 1 : options.spinMicroseconds);
-  state->pinned = options.pinning == Pinning::OneCPUEach && !oversubscribed;
+  if (options.pinning == Pinning::OneCPUEach && !oversubscribed)
+    state->cpus = chooseCPUs(cpus, CPUTopology::read(), size);
   state->owner = std::this_thread::get_id();
   std::unique_ptr<WorkerTeam> team(new WorkerTeam(size, std::move(state)));
 
@@ -192,9 +194,9 @@ StatusOr<std::unique_ptr<WorkerTeam>> WorkerTeam::create(const WorkerTeamOptions
                                std::to_string(size) + ": " + error.what());
     }
   }
-  if (shared.pinned) {
+  if (!shared.cpus.empty()) {
     shared.ownerCPUs = readAffinity();
-    setAffinity({cpus[0]});
+    setAffinity({shared.cpus[0]});
   }
   // An empty region: afterwards every thread has started and found its CPU.
   team->run([](int32_t) {});

@@ -147,10 +147,9 @@ Status GenerationRun::fillBatch() {
         std::span(sequence.tokens)
             .subspan(static_cast<size_t>(sequence.numComputed), static_cast<size_t>(share.tokens));
     entry.firstPosition = sequence.numComputed;
-    bool isSampled = share.tokens == sequence.numPending() && sequence.request->maxNewTokens != 0;
     if (sequence.request->logits == LogitsCollection::All)
       entry.rows = LogitsRows::All;
-    else if (isSampled)
+    else if (isSampled(rows_.size()))
       entry.rows = LogitsRows::Last;
     StatusOr<RowRange> range = batch.add(entry);
     if (!range)
@@ -160,28 +159,66 @@ Status GenerationRun::fillBatch() {
   return Status::ok();
 }
 
-Status GenerationRun::acceptToken(Sequence &sequence, std::span<const float> row) {
+/// Whether the last row of a share of the plan decides the sequence's next token; before the share
+/// is handled.
+bool GenerationRun::isSampled(size_t share) const {
+  const Sequence &sequence = running_[plan_[share].sequence];
+  return plan_[share].tokens == sequence.numPending() && sequence.request->maxNewTokens != 0;
+}
+
+StatusOr<GeneratedToken> GenerationRun::chooseToken(size_t share, Sampler &sampler) const {
+  const Sequence &sequence = running_[plan_[share].sequence];
   const GenerationRequest &request = *sequence.request;
-  double start = now();
+  std::span<const float> row = context_.runner->logits(rows_[share].first + rows_[share].count - 1);
   RandomStream stream{request.sampling.seed, request.sampling.stream};
-  StatusOr<int32_t> token = context_.sampler.sample(
+  StatusOr<int32_t> token = sampler.sample(
       row, request.sampling, stream.uniform(static_cast<uint64_t>(sequence.numGenerated)));
   if (!token)
     return token.status().withContext("request " + std::to_string(sequence.number));
   GeneratedToken generated{*token, std::nullopt};
   if (request.logProbabilities == LogProbabilities::Chosen)
     generated.logProbability = logProbability(row, *token);
-  double end = now();
-  samplingSeconds_ += end - start;
+  return generated;
+}
+
+/// Chooses the step's tokens, a row by one worker.
+void GenerationRun::chooseTokens() {
+  double start = now();
+  chosen_.clear();
+  for (size_t share = 0; share < plan_.size(); ++share)
+    if (isSampled(share))
+      chosen_.emplace_back(share, std::nullopt);
+  auto chooseEvery = [&](size_t first, size_t step, Sampler &sampler) {
+    for (size_t i = first; i < chosen_.size(); i += step)
+      chosen_[i].second = chooseToken(chosen_[i].first, sampler);
+  };
+  size_t workers = std::min(context_.samplers.size(), chosen_.size());
+  if (workers <= 1)
+    chooseEvery(0, 1, context_.samplers.front());
+  else
+    context_.runner->team().run([&](int32_t worker) {
+      auto first = static_cast<size_t>(worker);
+      if (first < workers)
+        chooseEvery(first, workers, context_.samplers[first]);
+    });
+  samplingSeconds_ = now() - start;
+}
+
+Status GenerationRun::acceptToken(Sequence &sequence, const StatusOr<GeneratedToken> &chosen) {
+  if (!chosen)
+    return chosen.status();
+  const GenerationRequest &request = *sequence.request;
+  const GeneratedToken &generated = *chosen;
+  int32_t token = generated.token;
   if (context_.statistics.firstTokenSeconds == 0.0)
-    context_.statistics.firstTokenSeconds = end - startSeconds_;
+    context_.statistics.firstTokenSeconds = now() - startSeconds_;
 
   const std::vector<int32_t> &endTokens = context_.options.endOfGenerationTokens;
   if (request.endOfGeneration == EndOfGeneration::Stop &&
-      std::find(endTokens.begin(), endTokens.end(), *token) != endTokens.end())
+      std::find(endTokens.begin(), endTokens.end(), token) != endTokens.end())
     return this->end(sequence, FinishReason::EndOfGeneration);
 
-  sequence.tokens.push_back(*token);
+  sequence.tokens.push_back(token);
   ++sequence.numGenerated;
   ++context_.statistics.generatedTokens;
   LLMIR_RETURN_IF_ERROR(listener_.onToken(sequence.number, generated));
@@ -206,7 +243,9 @@ Status GenerationRun::handleShare(size_t share) {
     LLMIR_RETURN_IF_ERROR(rememberPrompt(sequence));
   if (sequence.request->maxNewTokens == 0)
     return end(sequence, FinishReason::Length);
-  return acceptToken(sequence, context_.runner->logits(rows.first + rows.count - 1));
+  auto chosen = std::find_if(chosen_.begin(), chosen_.end(),
+                             [&](const auto &entry) { return entry.first == share; });
+  return acceptToken(sequence, *chosen->second);
 }
 
 void GenerationRun::account(double seconds) {
@@ -234,7 +273,7 @@ Status GenerationRun::runStep() {
   LLMIR_RETURN_IF_ERROR(context_.runner->run());
   double stepSeconds = now() - start;
 
-  samplingSeconds_ = 0.0;
+  chooseTokens();
   Status status;
   for (size_t share = 0; share < plan_.size() && status; ++share)
     status = handleShare(share);

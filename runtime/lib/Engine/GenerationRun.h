@@ -26,7 +26,7 @@ struct GenerationContext {
   GeneratorOptions options;
   StepBudget budget;
   std::unique_ptr<StepRunner> runner;
-  Sampler sampler;
+  std::vector<Sampler> samplers; ///< Of the workers, at most one for each sequence.
   GenerationStatistics statistics;
 };
 
@@ -75,8 +75,11 @@ private:
 
   Status fillBatch();
   Status runStep();
+  bool isSampled(size_t share) const;
+  void chooseTokens();
+  StatusOr<GeneratedToken> chooseToken(size_t share, Sampler &sampler) const;
   Status handleShare(size_t share);
-  Status acceptToken(Sequence &sequence, std::span<const float> row);
+  Status acceptToken(Sequence &sequence, const StatusOr<GeneratedToken> &chosen);
   Status end(Sequence &sequence, FinishReason reason);
   Status endAll(FinishReason reason);
   void giveBack(const Sequence &sequence);
@@ -94,7 +97,8 @@ private:
   std::vector<int64_t> promised_;          // of which for admitted requests, at their longest
   std::vector<SequenceProgress> progress_; // of running_
   std::vector<StepShare> plan_;
-  std::vector<RowRange> rows_;   // of plan_
+  std::vector<RowRange> rows_;                                                     // of plan_
+  std::vector<std::pair<size_t, std::optional<StatusOr<GeneratedToken>>>> chosen_; // by share
   double samplingSeconds_ = 0.0; // of the current step
 };
 

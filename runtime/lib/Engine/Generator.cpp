@@ -68,13 +68,15 @@ StatusOr<std::unique_ptr<Generator>> Generator::create(const StepProgram &progra
       StepRunner::create(program, team, caches, largest, options.collective);
   if (!runner)
     return runner.status();
-  std::unique_ptr<GenerationContext> context(new GenerationContext{program,
-                                                                   {caches.begin(), caches.end()},
-                                                                   options,
-                                                                   budget,
-                                                                   std::move(*runner),
-                                                                   Sampler(program.vocabularySize),
-                                                                   GenerationStatistics()});
+  auto samplers = static_cast<size_t>(std::min<int64_t>(team.size(), options.maxSequences));
+  std::unique_ptr<GenerationContext> context(
+      new GenerationContext{program,
+                            {caches.begin(), caches.end()},
+                            options,
+                            budget,
+                            std::move(*runner),
+                            std::vector(samplers, Sampler(program.vocabularySize)),
+                            GenerationStatistics()});
   return std::unique_ptr<Generator>(new Generator(std::move(context)));
 }
 

@@ -49,11 +49,11 @@ Status checkAbiVersion(const std::string &where, int64_t version) {
                             "; compile the model again with this version");
 }
 
-Status checkHost(const Manifest &manifest, const CPUFeatures &features) {
-  if (std::optional<std::string> missing = features.firstMissing(manifest.targetFeatures))
+Status checkFeatures(const std::vector<std::string> &required, const CPUFeatures &host) {
+  if (std::optional<std::string> missing = host.firstMissing(required))
     return failedPrecondition("the model is compiled for a processor with '" + *missing +
                               "', which this host lacks; compile it for this host");
-  return enableCPUFeatures(manifest.targetFeatures);
+  return enableCPUFeatures(required);
 }
 
 std::string hashOf(Bytes bytes) {
@@ -145,15 +145,18 @@ StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::open(const std::string &path
 }
 
 StatusOr<std::unique_ptr<LoadedModel>>
-LoadedModel::openSelf(llmir_step_fn step, uint32_t abiVersion, const LoadOptions &options) {
+LoadedModel::openSelf(std::span<const llmir_linked_step> steps, uint32_t abiVersion,
+                      const LoadOptions &options) {
   const std::string path = "/proc/self/exe";
-  if (!step)
-    return invalidArgument("expected the step function that is linked in, but got null");
   LLMIR_RETURN_IF_ERROR(checkAbiVersion("the code linked in", abiVersion));
   std::unique_ptr<LoadedModel> model(new LoadedModel);
   if (Status status = model->loadSections(path, options); !status.isOk())
     return status.withContext("this program");
-  model->step_ = step;
+  for (const llmir_linked_step &linked : steps)
+    if (model->stepSymbol_ == linked.symbol)
+      model->step_ = linked.step;
+  if (!model->step_)
+    return dataLoss("this program: no step function '" + model->stepSymbol_ + "' is linked in");
   if (Status status = model->loadWeights(options); !status.isOk())
     return status.withContext("this program");
   return model;
@@ -173,8 +176,7 @@ Status LoadedModel::loadSections(const std::string &path, const LoadOptions &opt
     return manifest.status();
   manifest_ = *std::move(manifest);
   LLMIR_RETURN_IF_ERROR(checkAbiVersion("the manifest", manifest_.abiVersion));
-  LLMIR_RETURN_IF_ERROR(
-      checkHost(manifest_, options.features ? *options.features : CPUFeatures::host()));
+  LLMIR_RETURN_IF_ERROR(chooseVersion(options));
 
   for (const CacheParameters &cache : manifest_.caches) {
     StatusOr<llmir_cache_layout> layout = makeCacheLayout(cache);
@@ -197,6 +199,34 @@ Status LoadedModel::loadSections(const std::string &path, const LoadOptions &opt
   return Status::ok();
 }
 
+/// Takes the first version whose features the host has, and its place in the manifest.
+Status LoadedModel::chooseVersion(const LoadOptions &options) {
+  const CPUFeatures &host = options.features ? *options.features : CPUFeatures::host();
+  stepSymbol_ = LLMIR_MODEL_STEP_SYMBOL;
+  std::string levels;
+  const ModelVersion *chosen = nullptr;
+  for (const ModelVersion &version : manifest_.versions) {
+    levels += (levels.empty() ? "" : ", ") + version.level;
+    // What the processor has, the operating system may still refuse (AMX tiles).
+    bool fits = options.level.empty() ? checkFeatures(version.features, host).isOk()
+                                      : version.level == options.level;
+    if (fits && !chosen)
+      chosen = &version;
+  }
+  if (!chosen && !options.level.empty())
+    return notFound(manifest_.versions.empty()
+                        ? "expected a model with a version for level '" + options.level +
+                              "', but it has one version only; compile it with --multiversion"
+                        : "expected a level of " + levels + ", but got '" + options.level + "'");
+  if (chosen) {
+    level_ = chosen->level;
+    stepSymbol_ = chosen->symbol;
+    manifest_.targetFeatures = chosen->features;
+    manifest_.workspace = chosen->workspace;
+  }
+  return checkFeatures(manifest_.targetFeatures, host);
+}
+
 Status LoadedModel::loadCode(const std::string &path) {
   // A name without a slash would be searched for in the system's folders.
   std::string file = path.find('/') == std::string::npos ? "./" + path : path;
@@ -208,9 +238,9 @@ Status LoadedModel::loadCode(const std::string &path) {
   if (!version)
     return dataLoss("the code has no symbol '" LLMIR_MODEL_ABI_VERSION_SYMBOL "'");
   LLMIR_RETURN_IF_ERROR(checkAbiVersion("the code", *version));
-  step_ = reinterpret_cast<llmir_step_fn>(dlsym(file_->library, LLMIR_MODEL_STEP_SYMBOL));
+  step_ = reinterpret_cast<llmir_step_fn>(dlsym(file_->library, stepSymbol_.c_str()));
   if (!step_)
-    return dataLoss("the code has no symbol '" LLMIR_MODEL_STEP_SYMBOL "'");
+    return dataLoss("the code has no symbol '" + stepSymbol_ + "'");
   return Status::ok();
 }
 

@@ -198,6 +198,44 @@ Json writeCache(const CacheParameters &cache) {
   return json;
 }
 
+WorkspaceContract readWorkspace(FieldReader reader) {
+  WorkspaceContract workspace;
+  reader.read("fixed", workspace.fixed, 0);
+  reader.read("per_token", workspace.perToken, 0);
+  reader.read("per_sequence", workspace.perSequence, 0);
+  reader.read("per_row", workspace.perRow, 0);
+  reader.read("per_worker", workspace.perWorker, 0);
+  return workspace;
+}
+
+Json writeWorkspace(const WorkspaceContract &workspace) {
+  Json json;
+  json["fixed"] = workspace.fixed;
+  json["per_token"] = workspace.perToken;
+  json["per_sequence"] = workspace.perSequence;
+  json["per_row"] = workspace.perRow;
+  json["per_worker"] = workspace.perWorker;
+  return json;
+}
+
+ModelVersion readVersion(FieldReader &reader) {
+  ModelVersion version;
+  reader.read("level", version.level);
+  reader.read("symbol", version.symbol);
+  reader.read("features", version.features);
+  version.workspace = readWorkspace(reader.object("workspace"));
+  return version;
+}
+
+Json writeVersion(const ModelVersion &version) {
+  Json json;
+  json["level"] = version.level;
+  json["symbol"] = version.symbol;
+  json["features"] = version.features;
+  json["workspace"] = writeWorkspace(version.workspace);
+  return json;
+}
+
 Status readFields(const Json &json, Manifest &manifest) {
   Status status;
   FieldReader root(json, "", status);
@@ -217,12 +255,10 @@ Status readFields(const Json &json, Manifest &manifest) {
   root.read("options", manifest.options);
   root.read("vocabulary_size", manifest.vocabularySize, 1);
   root.read("max_sequence_length", manifest.maxSequenceLength, 1);
-  FieldReader workspace = root.object("workspace");
-  workspace.read("fixed", manifest.workspace.fixed, 0);
-  workspace.read("per_token", manifest.workspace.perToken, 0);
-  workspace.read("per_sequence", manifest.workspace.perSequence, 0);
-  workspace.read("per_row", manifest.workspace.perRow, 0);
-  workspace.read("per_worker", manifest.workspace.perWorker, 0);
+  manifest.workspace = readWorkspace(root.object("workspace"));
+  if (status.isOk() && json.contains("versions"))
+    root.forEach("versions",
+                 [&](FieldReader &version) { manifest.versions.push_back(readVersion(version)); });
   root.forEach("caches", [&](FieldReader &cache) { manifest.caches.push_back(readCache(cache)); });
   FieldReader weights = root.object("weights");
   weights.read("bytes", manifest.weightBytes, 0);
@@ -269,12 +305,9 @@ std::string formatManifest(const Manifest &manifest) {
     json["options"][key] = value;
   json["vocabulary_size"] = manifest.vocabularySize;
   json["max_sequence_length"] = manifest.maxSequenceLength;
-  Json &workspace = json["workspace"];
-  workspace["fixed"] = manifest.workspace.fixed;
-  workspace["per_token"] = manifest.workspace.perToken;
-  workspace["per_sequence"] = manifest.workspace.perSequence;
-  workspace["per_row"] = manifest.workspace.perRow;
-  workspace["per_worker"] = manifest.workspace.perWorker;
+  json["workspace"] = writeWorkspace(manifest.workspace);
+  for (const ModelVersion &version : manifest.versions)
+    json["versions"].push_back(writeVersion(version));
   json["caches"] = Json::array();
   for (const CacheParameters &cache : manifest.caches)
     json["caches"].push_back(writeCache(cache));

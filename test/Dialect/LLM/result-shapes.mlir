@@ -83,3 +83,24 @@ func.func @ranks(%x: tensor<?x16xf32>, %c: !llm.step_context, %n: index, %l: ten
   %4 = tensor.dim %p, %c0 : tensor<?x4xi32>
   return %1, %3, %4 : index, index, index
 }
+
+// CHECK-LABEL: func.func @reserved
+// CHECK-SAME: (%{{.*}}: !llm.paged_kv_cache<{{.*}}>, %[[S:.*]]: tensor<?xi32>, %[[N:.*]]: index, %[[Q:.*]]: tensor<?x4x16xf32>
+// CHECK-DAG: %[[B:.*]] = tensor.dim %[[S]], %c0
+// CHECK-DAG: %[[THREE:.*]] = affine.apply #{{.*}}()[%[[B]]]
+// CHECK-DAG: %[[MANY:.*]] = arith.muli %[[B]], %[[N]]
+// CHECK-DAG: %[[T:.*]] = tensor.dim %[[Q]], %c0
+// CHECK: return %{{.*}}, %[[THREE]], %[[B]], %[[MANY]], %[[N]], %[[T]]
+func.func @reserved(%kv: !kv, %s: tensor<?xi32>, %n: index, %q: tensor<?x4x16xf32>, %k: tensor<?x2x16xf32>, %p: tensor<?xi32>) -> (!kv, index, index, index, index, index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %kv1, %slots, %blocks = llm.reserve_kv %kv, %s {tokens = 3 : i32} : (!kv, tensor<?xi32>) -> (!kv, tensor<?xi32>, tensor<?x3xi32>)
+  %0 = tensor.dim %slots, %c0 : tensor<?xi32>
+  %1 = tensor.dim %blocks, %c0 : tensor<?x3xi32>
+  %kv2, %more, %others = llm.reserve_kv %kv1, %s tokens(%n) : (!kv, tensor<?xi32>, index) -> (!kv, tensor<?xi32>, tensor<?x?xi32>)
+  %2 = tensor.dim %more, %c0 : tensor<?xi32>
+  %3 = tensor.dim %others, %c1 : tensor<?x?xi32>
+  %kv3, %r = llm.rope_store_kv %kv2, %k, %k, %more queries(%q) positions(%p) theta(1.0e+4) rotary_dim(16) interleaved : (!kv, tensor<?x2x16xf32>, tensor<?x2x16xf32>, tensor<?xi32>, tensor<?x4x16xf32>, tensor<?xi32>) -> (!kv, tensor<?x4x16xf32>)
+  %4 = tensor.dim %r, %c0 : tensor<?x4x16xf32>
+  return %kv3, %0, %1, %2, %3, %4 : !kv, index, index, index, index, index
+}

@@ -1,4 +1,4 @@
-"""Runs the examples in the descriptions of all passes of a source tree (every `Passes.td`). A pass
+"""Runs the examples in the descriptions of all passes of a source tree (every `*Passes.td`). A pass
 without one fails. What an example is follows from the sentence above it:
 
   Before: and After:     what the pass makes of the one prints as the other
@@ -116,7 +116,7 @@ def check_pass(definition, argument):
 
 
 def main():
-    for path in sorted(pathlib.Path(sys.argv[1]).rglob("Passes.td")):
+    for path in sorted(pathlib.Path(sys.argv[1]).rglob("*Passes.td")):
         for definition in re.split(r"\n(?=def )", path.read_text()):
             argument = re.match(r'def \w+\s*: Pass<"([^"]+)"', definition)
             if argument:

@@ -17,23 +17,38 @@ class DialectRegistry;
 
 namespace mlir::llm {
 
+class ObjectCache;
+
 /// The forms in which generated code can be had.
 enum class CodeKind { LLVMIR, Assembly, Object };
+
+/// How many pieces of code a module becomes.
+enum class CodeParts {
+  One,      ///< One object or text.
+  Functions ///< An object for each function; only the exported ones are visible outside of them.
+};
 
 struct CodeGenerationOptions {
   TargetDescription target;
   CodeKind kind = CodeKind::Object;
+  CodeParts parts = CodeParts::One;
   /// Symbols that others may use; every other definition becomes internal. Empty: all stay.
   std::vector<std::string> exportedSymbols;
-  /// Threads that generate code; more than one gives up to as many objects.
+  /// Appended to the name of everything that is defined, so that a module may be linked with itself
+  /// as generated for another target.
+  std::string symbolSuffix;
+  /// Threads that generate the code of functions.
   unsigned numThreads = 1;
+  /// Where objects of functions are looked up and kept; null: nowhere.
+  const ObjectCache *cache = nullptr;
 };
 
-/// The seconds that the steps of generateCode took.
-struct CodeGenerationTimes {
-  double translate = 0;
-  double optimize = 0;
-  double emit = 0;
+/// What generateCode did.
+struct CodeGenerationReport {
+  double translate = 0; ///< Seconds up to LLVM IR in its parts.
+  double compile = 0;   ///< Seconds of LLVM's passes and code generator, all threads side by side.
+  int64_t functions = 0;
+  int64_t functionsFromCache = 0;
 };
 
 /// One piece of generated code: the bytes of an object, or text.
@@ -51,7 +66,7 @@ void registerCodeGenerationDialects(DialectRegistry &registry);
 /// is left without its weight symbols and with its target's triple and data layout.
 FailureOr<std::vector<CodeBuffer>> generateCode(ModuleOp module,
                                                 const CodeGenerationOptions &options,
-                                                CodeGenerationTimes *times = nullptr);
+                                                CodeGenerationReport *report = nullptr);
 
 } // namespace mlir::llm
 

@@ -106,7 +106,7 @@ void llm::registerBufferizableOpInterfaceModels(DialectRegistry &registry) {
                  SequenceLengthsOp, StoreKVOp>(context);
     attachModels<Operands::WithoutGaps, AllGatherOp, AllReduceOp, DequantizeOp, EmbeddingOp,
                  GeGLUOp, LayerNormOp, LinearOp, LoadWeightOp, LogitsOp, MoEOp, QuantizeOp,
-                 QuantizedMatmulOp, RMSNormOp, RecvOp, ReduceScatterOp, RopeOp, SampleOp, SendOp,
-                 ShardedLinearOp, SwiGLUOp, VerifyOp>(context);
+                 QuantizedMatmulOp, RMSNormOp, RecvOp, ReduceScatterOp, RopeOp, RopeStoreKVOp,
+                 SampleOp, SendOp, ShardedLinearOp, SwiGLUOp, VerifyOp>(context);
   });
 }

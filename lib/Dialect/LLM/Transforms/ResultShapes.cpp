@@ -6,6 +6,8 @@
 
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 
 using namespace mlir;
@@ -65,6 +67,24 @@ struct SizeBuilder {
     return get(op.getQuery(), dim);
   }
   OpFoldResult getDim(AppendKVOp op, unsigned, int64_t dim) const { return get(op.getKeys(), dim); }
+  /// Of one result [batch x tokens], of the other [batch, tokens].
+  OpFoldResult getDim(ReserveKVOp op, unsigned result, int64_t dim) const {
+    OpFoldResult batch = get(op.getSeqIds(), 0);
+    OpFoldResult tokens = op.getTokenCount() ? OpFoldResult(op.getTokenCount())
+                                             : OpFoldResult(builder.getIndexAttr(*op.getTokens()));
+    if (result == cast<OpResult>(op.getBlockIndices()).getResultNumber())
+      return dim == 0 ? batch : tokens;
+    std::optional<int64_t> count = getConstantIntValue(tokens);
+    if (count)
+      return apply(symbol() * *count, batch);
+    return arith::MulIOp::create(builder, loc, getValueOrCreateConstantIndexOp(builder, loc, batch),
+                                 op.getTokenCount())
+        .getResult();
+  }
+  /// Its first result is the cache.
+  OpFoldResult getDim(RopeStoreKVOp op, unsigned result, int64_t dim) const {
+    return get(op.getQueries()[result - 1], dim);
+  }
   OpFoldResult getDim(LookupKVOp op, unsigned, int64_t dim) const {
     return rows(op.getSeqLens(), dim);
   }
@@ -140,6 +160,7 @@ template <typename... OpTypes> void attachModels(MLIRContext *context) {
 void llm::attachResultShapes(MLIRContext *context) {
   attachModels<AllGatherOp, AllReduceOp, AppendKVOp, AttentionOp, BlockTableOp, EmbeddingOp,
                GeGLUOp, LayerNormOp, LinearOp, LogitsOp, LookupKVOp, MoEOp, PagedAttentionOp,
-               QuantizedMatmulOp, RMSNormOp, RecvOp, ReduceScatterOp, RopeOp, SampleOp,
-               SequenceLengthsOp, ShardedLinearOp, SwiGLUOp, VerifyOp>(context);
+               QuantizedMatmulOp, RMSNormOp, RecvOp, ReduceScatterOp, ReserveKVOp, RopeOp,
+               RopeStoreKVOp, SampleOp, SequenceLengthsOp, ShardedLinearOp, SwiGLUOp, VerifyOp>(
+      context);
 }

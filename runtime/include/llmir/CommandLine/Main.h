@@ -7,6 +7,7 @@
 #include "llmir/ABI.h"
 
 #include <cstdint>
+#include <span>
 
 namespace llmir {
 
@@ -14,9 +15,10 @@ namespace llmir {
 /// 2 for wrong usage, 130 after an interrupt.
 int runLlmir(int argc, char **argv);
 
-/// The executable form of a model: `llmir run` without the model's path. `step` and `abiVersion`
+/// The executable form of a model: `llmir run` without the model's path. `steps` and `abiVersion`
 /// are the linked code's; weights and tokenizer are read from the running program's own file.
-int runModelExecutable(int argc, char **argv, llmir_step_fn step, uint32_t abiVersion);
+int runModelExecutable(int argc, char **argv, std::span<const llmir_linked_step> steps,
+                       uint32_t abiVersion);
 
 } // namespace llmir
 

@@ -23,7 +23,7 @@ namespace llmir {
 
 /// The code of the executable form, which is linked into the running program.
 struct LinkedModel {
-  llmir_step_fn step = nullptr;
+  std::span<const llmir_linked_step> steps;
   uint32_t abiVersion = 0;
 };
 

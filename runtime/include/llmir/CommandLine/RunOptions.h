@@ -44,6 +44,7 @@ struct RunOptions {
 
   // How the work is done.
   int32_t threads = 0; ///< 0: one for each CPU.
+  std::string level;   ///< Of a model with several versions; empty: the best for this host.
   int64_t chunk = 512;
   std::optional<int64_t> contextLength;
   std::optional<int64_t> kvBlocks;

@@ -19,6 +19,7 @@ struct RunReport {
   GenerationStatistics generation;
   double loadSeconds = 0.0;
   int32_t threads = 0;
+  std::string level; ///< Of the version that runs; empty when the model has but one.
   /// Weight bytes that a step of one token reads, as the compiler counted them.
   int64_t weightBytesPerToken = 0;
   /// Bytes of keys and values of one token in all caches.

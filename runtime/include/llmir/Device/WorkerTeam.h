@@ -20,7 +20,8 @@ const std::vector<int> &availableCPUs();
 
 /// Whether a team's threads are bound to CPUs.
 enum class Pinning {
-  OneCPUEach, ///< Worker i to the i-th available CPU; nobody when there are more workers than CPUs.
+  OneCPUEach, ///< To the CPUs that chooseCPUs() gives; nobody when there are more workers than
+              ///< CPUs.
   None
 };
 

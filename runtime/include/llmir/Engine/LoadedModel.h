@@ -32,6 +32,8 @@ struct LoadOptions {
   std::function<void(int64_t done, int64_t total)> progress;
   /// The features to check against; the host's own when null.
   const CPUFeatures *features = nullptr;
+  /// Of a model with several versions the one to take, by its level; empty: the best for the host.
+  std::string level;
 };
 
 /// A model that is ready to run. Immutable, so any thread may read it; its memory and code live as
@@ -44,7 +46,8 @@ public:
   static StatusOr<std::unique_ptr<LoadedModel>> open(const std::string &path,
                                                      const LoadOptions &options = {});
   /// The same for the running program, whose file has the sections and whose code is linked in.
-  static StatusOr<std::unique_ptr<LoadedModel>> openSelf(llmir_step_fn step, uint32_t abiVersion,
+  static StatusOr<std::unique_ptr<LoadedModel>> openSelf(std::span<const llmir_linked_step> steps,
+                                                         uint32_t abiVersion,
                                                          const LoadOptions &options = {});
   /// Reads and checks the manifest alone: what `inspect` needs, on any host.
   static StatusOr<Manifest> readManifest(const std::string &path);
@@ -53,7 +56,10 @@ public:
   LoadedModel(const LoadedModel &) = delete;
   LoadedModel &operator=(const LoadedModel &) = delete;
 
+  /// Features and workspace are those of the version that was chosen.
   const Manifest &manifest() const { return manifest_; }
+  /// The level of the chosen version; empty when the model has but one.
+  const std::string &level() const { return level_; }
   /// The compiled step; call it from every worker.
   llmir_step_fn step() const { return step_; }
   /// Packed weights, aligned to a huge page.
@@ -69,6 +75,7 @@ private:
   struct File;
   LoadedModel();
   Status loadCode(const std::string &path);
+  Status chooseVersion(const LoadOptions &options);
   Status loadSections(const std::string &path, const LoadOptions &options);
   Status loadWeights(const LoadOptions &options);
 
@@ -76,6 +83,7 @@ private:
   Manifest manifest_;
   std::vector<llmir_cache_layout> cacheLayouts_;
   HostMemory weights_;
+  std::string level_, stepSymbol_;
   llmir_step_fn step_ = nullptr;
 };
 

@@ -29,6 +29,14 @@ struct WorkspaceContract {
   }
 };
 
+/// One of several forms of a model's code, for hosts with different features.
+struct ModelVersion {
+  std::string level;  ///< As the compiler calls the features: `avx2`, `avx512_vnni`.
+  std::string symbol; ///< Of its step.
+  std::vector<std::string> features;
+  WorkspaceContract workspace;
+};
+
 /// The fields of `.llmir.manifest`.
 struct Manifest {
   /// The version of the table in docs/Artifact.md.
@@ -41,11 +49,13 @@ struct Manifest {
   std::string architecture;
   std::string fingerprint;
   std::string targetTriple;
-  std::vector<std::string> targetFeatures;
+  std::vector<std::string> targetFeatures; ///< Of the version that asks for the fewest.
   std::map<std::string, std::string> options;
   int64_t vocabularySize = 0;
   int64_t maxSequenceLength = 0;
   WorkspaceContract workspace;
+  /// The best first; empty when there is but one, with the usual symbol.
+  std::vector<ModelVersion> versions;
   std::vector<CacheParameters> caches;
   int64_t weightBytes = 0;
   std::string weightHash;    ///< xxh3_128 of the weights section, 32 hex digits, high word first.

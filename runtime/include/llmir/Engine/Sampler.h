@@ -43,14 +43,24 @@ private:
     float logit;
     int32_t token;
   };
-  int32_t drawFromAll(std::span<const float> logits, float maximum, double inverseTemperature,
+  /// Logits of which one maximum or one sum is kept.
+  static constexpr size_t blockSize = 64;
+
+  /// exp((logit - maximum) / temperature) of all tokens into weights_ and their sums into blocks_;
+  /// the sum of all.
+  double sumWeights(std::span<const float> logits, float maximum, float inverseTemperature);
+  /// Puts tokens into candidates_, the `count` most likely ones among them; how many.
+  size_t gatherTop(std::span<const float> logits, size_t count);
+  int32_t drawFromAll(std::span<const float> logits, float maximum, float inverseTemperature,
                       double uniform);
   int32_t drawFromTop(std::span<const float> logits, float maximum,
                       const SamplingParameters &parameters, double uniform);
   static bool ranksBefore(const Candidate &a, const Candidate &b);
 
   std::vector<Candidate> candidates_; // [vocabularySize]
-  std::vector<double> weights_;       // [vocabularySize]
+  std::vector<float> weights_;        // [vocabularySize]
+  std::vector<float> blocks_;         // [blocks of the vocabulary]
+  std::vector<float> ranked_;         // [blocks of the vocabulary]
 };
 
 /// The most likely token of a row, the first one of equals; internal error as in Sampler::sample.

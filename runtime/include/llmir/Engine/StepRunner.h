@@ -61,6 +61,9 @@ public:
   /// The batch of the next step: clear it, add to it, then run().
   Batch &batch() { return batch_; }
 
+  /// The workers that run the steps.
+  WorkerTeam &team() { return team_; }
+
   /// Reserves room in the caches and runs the step of batch(). Errors are Batch::reserve's, and
   /// nothing has run then. With other ranks, the first rank's error is everybody's, before the step
   /// or in it; room that was made is given back.

@@ -36,7 +36,7 @@ groups = re.findall(r'OpDocGroup \{\s*let summary = "([^"]+)"', sources)
 require("op groups", groups, re.findall(r"(?m)^### (.+)$", text))
 
 passes, documented = [], []
-for path in sorted(root.rglob("Passes.td")):
+for path in sorted(root.rglob("*Passes.td")):
     passes += re.findall(r'(?m)^def \w+\s*: Pass<"([^"]+)"', path.read_text())
     documented += re.findall(r"(?m)^### `-([\w-]+)`", generate(path, "-gen-pass-doc"))
 require("passes", passes, documented)

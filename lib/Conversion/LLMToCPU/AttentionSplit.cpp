@@ -95,7 +95,7 @@ SplitContext::SplitContext(KernelBuilder &b, KernelLibrary &library, const Atten
       end(arguments[8]), scratch(arguments[9]),
       state{arguments[10], arguments[11], rows, layout.value_head_dim}, followKey(arguments[12]),
       followHead(arguments[13]), lastBlock(arguments[14]),
-      keyWords(KeyWords::of(kernel, lanes)), hasValueWords(usesValueWords(kernel)),
+      keyWords(KeyWords::of(kernel, lanes)), hasValueWords(usesValueWords(kernel, lanes)),
       scorePlan(keys, rows, lanes, blockKeys, blocksPerTile),
       valuePlan(values, rows, lanes, blockKeys, blocksPerTile), prefetch(b, kernel, base, table) {
   if (keyWords)

@@ -7,11 +7,14 @@
 
 namespace mlir::llm {
 
+/// AArch64 has no instruction for pairs of words: four for what f32 takes two fma.
+static bool multipliesWords(int64_t lanes) { return lanes >= 8; }
+
 std::optional<KeyWords> KeyWords::of(const AttentionKernel &kernel, int64_t lanes) {
   const llmir_cache_layout &layout = kernel.layout;
   CacheSide keys = CacheSide::keys(layout);
   int64_t blockKeys = std::min<int64_t>(layout.block_size, kernel.tileKeys());
-  if (!keys.isInteger() || layout.key_token_stride != 1)
+  if (!multipliesWords(lanes) || !keys.isInteger() || layout.key_token_stride != 1)
     return std::nullopt;
   KeyWords words = {4 * lanes, 1, 4 * lanes};
   // Blocks of fewer tokens than a load has bytes: several channels.
@@ -25,12 +28,13 @@ std::optional<KeyWords> KeyWords::of(const AttentionKernel &kernel, int64_t lane
   return words;
 }
 
-bool usesValueWords(const AttentionKernel &kernel) {
+bool usesValueWords(const AttentionKernel &kernel, int64_t lanes) {
   const llmir_cache_layout &layout = kernel.layout;
   CacheSide values = CacheSide::values(layout);
   int64_t blockKeys = std::min<int64_t>(layout.block_size, kernel.tileKeys());
-  return values.isInteger() && layout.value_channel_stride == 1 && layout.value_interleave == 1 &&
-         blockKeys % 2 == 0 && std::min(values.groupChannels(), values.units()) % 16 == 0;
+  return multipliesWords(lanes) && values.isInteger() && layout.value_channel_stride == 1 &&
+         layout.value_interleave == 1 && blockKeys % 2 == 0 &&
+         std::min(values.groupChannels(), values.units()) % 16 == 0;
 }
 
 double largestWord(const CacheSide &side, int64_t count) {

@@ -36,7 +36,7 @@ struct KeyWords {
 };
 
 /// Whether values are multiplied as integers.
-bool usesValueWords(const AttentionKernel &kernel);
+bool usesValueWords(const AttentionKernel &kernel, int64_t lanes);
 
 /// The largest magnitude of a query's, or a weight's, 16 bits for which the sum of `count` products
 /// with codes fits 32 bits.

@@ -28,7 +28,7 @@ func.func @attend(%q: !q, %kv: !kv, %table: tensor<?x?xi32>, %lens: tensor<?xi32
 """
 SCALES = (0.03, 0.025)
 # Of the largest output: what is stored is exact on both sides, so the storage adds nothing.
-TOLERANCE = {"f32": 2e-5, "f16": 2e-3, "bf16": 2e-5, "i8": 2e-5}
+TOLERANCE = {"f32": 2e-5, "f16": 2e-3, "bf16": 2e-5, "i8": 5e-4}
 
 CASES = {
     # name: heads, KV heads, head size, tokens of a block, storage, window, soft cap, sinks

@@ -43,7 +43,7 @@ TEST_P(AttentionFeaturesTest, EqualsTheNaiveAttention) {
       double difference = reference::largestDifference(
           got, expect(s, part, kLengths[s], std::span(tree).subspan(from, count),
                       std::span(positions).subspan(from, count)));
-      EXPECT_LE(difference, arithmeticTolerance(c.keyDim))
+      EXPECT_LE(difference, arithmeticTolerance(c))
           << "sequence " << s << ", " << counts[s] << " tokens";
     }
   }

@@ -156,11 +156,26 @@ private:
         b.storeVector(b.mul(heads, b.broadcast(factor, count)), arguments.scratch,
                       b.add(to, channel));
       });
-      if (KeyWords::of(kernel, lanes))
+      if (keys.pairsChannels() && library.target().hasPairDots)
+        emitQueryPairs(task, row, to);
+      else if (KeyWords::of(kernel, lanes))
         emitQueryWords(b, kernel, lanes, arguments.scratch, AttentionScratch(kernel, rowsOf(task)),
                        rowsOf(task), row);
       else if (keys.readOffset() != 0)
         emitQueryOffsets(task, row, to);
+    });
+  }
+
+  /// Rounds a row's query to pairs of bf16.
+  void emitQueryPairs(const AttentionTask &task, Value row, Value query) {
+    int64_t keyDim = layout.key_head_dim;
+    Value at = b.add(b.index(AttentionScratch(kernel, rowsOf(task)).queryWords),
+                     b.mul(row, b.index(4 * keyDim)));
+    b.loop(b.index(0), b.index(keyDim / 2), 1, [&](Value pair) {
+      Value heads = b.loadVector(arguments.scratch, b.add(query, b.mul(pair, b.index(2))), 2);
+      Value narrow = b.truncate(heads, b.getBF16Type());
+      b.storeVector(b.bitcast(narrow, b.vectorOf(b.getF32Type(), 1)), arguments.scratch,
+                    b.add(at, pair));
     });
   }
 

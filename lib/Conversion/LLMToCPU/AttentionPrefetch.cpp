@@ -11,7 +11,8 @@ static int64_t linesOf(int64_t bytes) { return (bytes + LLMIR_ALIGNMENT - 1) / L
 TilePrefetch::TilePrefetch(KernelBuilder &b, const AttentionKernel &kernel, Value base, Value table)
     : b(b), layout(kernel.layout), base(base), table(table), tileKeys(kernel.tileKeys()),
       blocks(std::max<int64_t>(1, tileKeys / layout.block_size)) {
-  int64_t keysAndValues = layout.value_offset + layout.block_size * layout.value_token_stride;
+  int64_t keysAndValues =
+      layout.value_offset + layout.block_size / layout.value_interleave * layout.value_token_stride;
   if (tileKeys >= layout.block_size) {
     // Keys and values of a block and head are neighbours.
     regions.push_back({0, blocks, 1, linesOf(keysAndValues), 0});
@@ -19,7 +20,8 @@ TilePrefetch::TilePrefetch(KernelBuilder &b, const AttentionKernel &kernel, Valu
     CacheSide keys = CacheSide::keys(layout);
     regions.push_back({0, 1, keys.units(), linesOf(tileKeys * layout.key_token_stride),
                        layout.key_channel_stride});
-    regions.push_back({1, 1, 1, linesOf(tileKeys * layout.value_token_stride), 0});
+    regions.push_back(
+        {1, 1, 1, linesOf(tileKeys / layout.value_interleave * layout.value_token_stride), 0});
   }
   int64_t count = regions.back().first + regions.back().count;
   addresses = memref::AllocaOp::create(b, MemRefType::get({count}, b.getIndexType()));
@@ -48,7 +50,7 @@ void TilePrefetch::start(const TilePlace &place) {
   Value head = addressOf(firstBlock), inside = b.rem(place.key, blockSize);
   b.store(b.add(head, b.mul(inside, b.index(layout.key_token_stride))), addresses, b.index(0));
   Value values = b.add(head, b.index(layout.value_offset));
-  b.store(b.add(values, b.mul(inside, b.index(layout.value_token_stride))), addresses, b.index(1));
+  b.store(b.add(values, emitValueTokenOffset(b, layout, inside)), addresses, b.index(1));
 }
 
 void TilePrefetch::emit(Value step, int64_t steps) {

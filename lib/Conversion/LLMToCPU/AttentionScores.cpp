@@ -134,7 +134,7 @@ private:
   SmallVector<Value> emitDots(Value row, int64_t count, ArrayRef<Piece> pieces,
                               ArrayRef<Part> parts, Value from, int64_t range, int64_t times,
                               Value group) {
-    int64_t streams = keys.streams();
+    int64_t streams = split.hasPairDots ? 1 : keys.streams();
     int64_t unrolling = plan.unrolling;
     auto emitStep = [&](Value step, ValueRange carried) -> SmallVector<Value> {
       SmallVector<Value> sums(carried);
@@ -159,7 +159,10 @@ private:
   void emitProducts(Value row, int64_t count, ArrayRef<Piece> pieces, ArrayRef<Part> parts,
                     Value unit, int64_t stream, MutableArrayRef<Value> sums) {
     Value offset = b.mul(unit, b.index(layout.key_channel_stride));
-    Value channel = b.add(unit, b.index(stream * keys.units()));
+    if (split.hasPairDots)
+      return emitPairProducts(row, count, pieces, parts, unit, offset, sums);
+    Value channel = keys.pairsChannels() ? b.add(b.mul(unit, b.index(2)), b.index(stream))
+                                         : b.add(unit, b.index(stream * keys.units()));
     SmallVector<Value> loaded;
     auto load = [&](size_t p) {
       return split.loadPart(
@@ -190,6 +193,25 @@ private:
         accumulate(i, p, parts[p].second == parts[0].second ? queries[i] : query(i, p));
   }
 
+  /// Adds the products of a pair of channels.
+  void emitPairProducts(Value row, int64_t count, ArrayRef<Piece> pieces, ArrayRef<Part> parts,
+                        Value unit, Value offset, MutableArrayRef<Value> sums) {
+    SmallVector<Value> queries;
+    for (int64_t i = 0; i < count; ++i) {
+      Value at = split.queryWordsAt(b.add(row, b.index(i)), unit);
+      queries.push_back(b.load(split.scratch, at));
+    }
+    for (size_t p = 0; p < parts.size(); ++p) {
+      int64_t width = parts[p].second;
+      VectorType ints = b.vectorOf(b.getI32Type(), width);
+      Value pairs = b.loadBytes(split.base, b.add(pieces[p].keys, offset), b.getI32Type(), width);
+      for (int64_t i = 0; i < count; ++i) {
+        Value &sum = sums[i * parts.size() + p];
+        sum = emitPairDots(split, sum, pairs, b.bitcast(b.broadcast(queries[i], width), ints));
+      }
+    }
+  }
+
   SplitContext &split;
   KernelBuilder &b;
   const CacheSide &keys;
@@ -214,8 +236,7 @@ void emitValueScales(SplitContext &split, Value address, Value column) {
     Value from = b.add(first, b.mul(number, b.index(values.scaleStride)));
     for (auto [key, width] : splitLanes(split.blockKeys, split.lanes)) {
       Value scales = loadScales(b, values, split.base, b.add(from, b.index(key * size)), width);
-      b.storeVector(scales, split.scratch,
-                    split.valueScaleAt(number, b.add(column, b.index(key))));
+      b.storeVector(scales, split.scratch, split.valueScaleAt(number, b.add(column, b.index(key))));
     }
   });
 }

@@ -214,7 +214,10 @@ private:
       }
       weights.push_back(weight);
     }
-    storeWeights(row, weights, masked);
+    if (split.hasPairDots)
+      storePairs(row, weights);
+    else
+      storeWeights(row, weights, masked);
     b.store(reduceParts(weights, /*isSum=*/true), split.scratch, split.tileTotalAt(row));
   }
 
@@ -262,6 +265,17 @@ private:
       if (double offset = split.values.readOffset(); offset != 0)
         b.store(b.mul(reduceParts(all, /*isSum=*/true), b.f32(-offset)), split.scratch,
                 split.valueOffsetAt(b.index(number), row));
+    }
+  }
+
+  /// Rounds a row's weights to bf16, of which its total is then made.
+  void storePairs(Value row, MutableArrayRef<Value> weights) {
+    for (auto [weight, part] : llvm::zip_equal(weights, parts)) {
+      auto [from, width] = part;
+      Value narrow = b.truncate(weight, b.getBF16Type());
+      Value pairs = b.bitcast(narrow, b.vectorOf(b.getF32Type(), width / 2));
+      b.storeVector(pairs, split.scratch, split.weightWordsAt(b.index(0), row, b.index(from / 2)));
+      weight = b.extend(narrow);
     }
   }
 

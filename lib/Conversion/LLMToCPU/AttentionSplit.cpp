@@ -11,6 +11,10 @@
 
 #include "AttentionSplit.h"
 
+#include "EmulatedUnits.h"
+
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
 namespace mlir::llm {
 
 RegisterTile::RegisterTile(const CacheSide &side, int64_t allRows, int64_t lanes, int64_t streams) {
@@ -63,7 +67,7 @@ ValuePlan::ValuePlan(const CacheSide &values, int64_t rows, int64_t lanes, int64
 
 void ScorePlan::useWords(const KeyWords &words, const CacheSide &keys, int64_t blocks) {
   int64_t together = std::min(keys.groupChannels(), keys.units()) / words.stepUnits();
-  unrolling = together % 2 == 0 ? 2 : 1;
+  unrolling = unrollingOf(together);
   atOnce = 1;
   stepsOfGroup = keys.units() / (words.stepUnits() * unrolling);
   steps = blocks * stepsOfGroup;
@@ -75,7 +79,7 @@ void ValuePlan::useWords(const CacheSide &values, int64_t bytes, int64_t blockKe
   pass = bytes;
   while (pass > channels)
     pass /= 2;
-  unrolling = blockKeys % 4 == 0 ? 2 : 1;
+  unrolling = unrollingOf(blockKeys / 2);
   stepsOfBlock = blockKeys / (2 * unrolling);
   stepsOfPass = blocks * stepsOfBlock;
   steps = values.units() / channels * (channels / pass) * stepsOfPass;
@@ -94,8 +98,9 @@ SplitContext::SplitContext(KernelBuilder &b, KernelLibrary &library, const Atten
       head(arguments[4]), token(arguments[5]), visible(arguments[6]), begin(arguments[7]),
       end(arguments[8]), scratch(arguments[9]),
       state{arguments[10], arguments[11], rows, layout.value_head_dim}, followKey(arguments[12]),
-      followHead(arguments[13]), lastBlock(arguments[14]),
-      keyWords(KeyWords::of(kernel, lanes)), hasValueWords(usesValueWords(kernel, lanes)),
+      followHead(arguments[13]), lastBlock(arguments[14]), keyWords(KeyWords::of(kernel, lanes)),
+      hasValueWords(usesValueWords(kernel, lanes)),
+      hasPairDots(keys.pairsChannels() && library.target().hasPairDots),
       scorePlan(keys, rows, lanes, blockKeys, blocksPerTile),
       valuePlan(values, rows, lanes, blockKeys, blocksPerTile), prefetch(b, kernel, base, table) {
   if (keyWords)
@@ -162,7 +167,8 @@ Value SplitContext::queryOffsetAt(Value number, Value row) {
   return b.add(b.index(at.queryOffsets), b.add(b.mul(number, b.index(rows)), row));
 }
 Value SplitContext::queryWordsAt(Value row, Value element) {
-  return b.add(b.index(at.queryWords), b.add(b.mul(row, b.index(4 * layout.key_head_dim)), element));
+  return b.add(b.index(at.queryWords),
+               b.add(b.mul(row, b.index(4 * layout.key_head_dim)), element));
 }
 Value SplitContext::queryScaleAt(Value row) { return b.add(b.index(at.queryScales), row); }
 Value SplitContext::weightWordsAt(Value number, Value row, Value pair) {
@@ -233,6 +239,27 @@ void SplitContext::forEachChunk(int64_t perChunk,
          [&](Value first) { body(first, perChunk, false); });
   if (rows > whole * perChunk)
     body(b.index(whole * perChunk), rows - whole * perChunk, false);
+}
+
+Value emitPairDots(SplitContext &split, Value sums, Value pairs, Value factors) {
+  KernelBuilder &b = split.b;
+  if (split.library.target().emulatesPairDots)
+    return emulatePairDots(b, split.library, sums, pairs, factors);
+  // The least vector has four lanes.
+  int64_t lanes = cast<VectorType>(sums.getType()).getDimSize(0);
+  int64_t width = std::max<int64_t>(lanes, 4);
+  auto widen = [&](Value vector) -> Value {
+    SmallVector<int64_t> order;
+    for (int64_t lane = 0; lane < width; ++lane)
+      order.push_back(lane % lanes);
+    return width == lanes ? vector : vector::ShuffleOp::create(b, vector, vector, order);
+  };
+  VectorType operands = b.vectorOf(b.getBF16Type(), 2 * width);
+  Value result = b.intrinsic(
+      "llvm.x86.avx512bf16.dpbf16ps." + std::to_string(32 * width),
+      b.vectorOf(b.getF32Type(), width),
+      {widen(sums), b.bitcast(widen(pairs), operands), b.bitcast(widen(factors), operands)});
+  return b.slice(result, 0, lanes);
 }
 
 //===--- The function -------------------------------------------------------------------------===//

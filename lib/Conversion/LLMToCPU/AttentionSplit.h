@@ -167,6 +167,7 @@ public:
   Value windowBegin, lastWindowBegin;
   std::optional<KeyWords> keyWords; ///< None: keys are multiplied as f32.
   bool hasValueWords;               ///< Values are multiplied as integers.
+  bool hasPairDots;                 ///< Keys and values are multiplied as pairs of bf16.
   ScorePlan scorePlan;
   ValuePlan valuePlan;
   TilePrefetch prefetch; ///< Of the next tile.
@@ -177,8 +178,11 @@ private:
   Value firstBlock, inBlock; ///< Of the tile.
 };
 
-/// Copies the stored value scales of a block, at `address` and from `column` of the tile, to scratch,
-/// so that softmax finds those of a tile side by side.
+/// vdpbf16ps: `sums` plus the two products of each lane's pairs of bf16, the second first.
+Value emitPairDots(SplitContext &split, Value sums, Value pairs, Value factors);
+
+/// Copies the stored value scales of a block, at `address` and from `column` of the tile, to
+/// scratch, so that softmax finds those of a tile side by side.
 void emitValueScales(SplitContext &split, Value address, Value column);
 /// Scores of the tile's keys, into the weights' scratch.
 void emitScores(SplitContext &split, Value valid);

@@ -56,13 +56,13 @@ AttentionScratch::AttentionScratch(const AttentionKernel &kernel, int64_t rows) 
     return begin;
   };
   query = take(layout.key_head_dim * rows);
-  queryOffsets =
-      take(keys.isInteger() ? std::max<int64_t>(keys.storedGroups(), 1) * rows : 0);
-  queryWords = take(keys.isInteger() ? 4 * layout.key_head_dim * rows : 0);
+  queryOffsets = take(keys.isInteger() ? std::max<int64_t>(keys.storedGroups(), 1) * rows : 0);
+  bool hasPairs = keys.pairsChannels();
+  queryWords = take(keys.isInteger() || hasPairs ? 4 * layout.key_head_dim * rows : 0);
   queryScales = take(keys.isInteger() ? rows : 0);
   weights = take(std::max<int64_t>(groups, 1) * rows * kernel.tileKeys());
   int64_t wordRows = values.isInteger() ? std::max<int64_t>(groups, 1) * rows : 0;
-  weightWords = take(wordRows * ((kernel.tileKeys() + 1) / 2));
+  weightWords = take((hasPairs ? rows : wordRows) * ((kernel.tileKeys() + 1) / 2));
   weightScales = take(wordRows);
   valueScales = take(groups * kernel.tileKeys());
   valueOffsets = take(wordRows);

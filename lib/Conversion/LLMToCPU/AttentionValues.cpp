@@ -103,6 +103,8 @@ private:
                               Value address, ValueRange initial) {
     Value column = b.mul(index, b.index(split.blockKeys));
     auto [from, to] = emitSeenKeys(column);
+    if (split.hasPairDots)
+      return emitPairs(row, count, parts, index, address, from, to, initial);
     int64_t unrolling = plan.unrolling;
     auto emitSteps = [&](Value key, ValueRange carried, int64_t times) -> SmallVector<Value> {
       SmallVector<Value> sums(carried);
@@ -126,17 +128,88 @@ private:
                   [&](Value key, ValueRange carried) { return emitSteps(key, carried, 1); });
   }
 
+  /// The elements of one key of a pair, as f32.
+  Value loadOfPair(Value pair, Value key, Part part) {
+    VectorType ints = b.vectorOf(b.getI32Type(), part.second);
+    Value at = b.add(pair, b.index(part.first * layout.value_channel_stride));
+    Value bits = b.loadBytes(split.base, at, b.getI32Type(), part.second);
+    Value isSecond = b.mul(b.rem(key, b.index(2)), b.index(16));
+    Value shift = b.broadcast(b.toI32(b.sub(b.index(16), isSecond)), part.second);
+    bits = arith::ShLIOp::create(b, bits, shift);
+    bits = arith::AndIOp::create(b, bits, b.splatInt(-65536, ints));
+    return b.bitcast(bits, b.vectorOf(b.getF32Type(), part.second));
+  }
+
+  /// The keys of a block from `from` to `to`, two at a time. Of a pair that has only one of them
+  /// the other is a zero.
+  SmallVector<Value> emitPairs(Value row, int64_t count, ArrayRef<Part> parts, Value index,
+                               Value address, Value from, Value to, ValueRange initial) {
+    Value two = b.index(2), column = b.mul(index, b.index(split.blockKeys));
+    if (Value inside = split.insideBlock())
+      address = b.add(address, emitValueTokenOffset(b, layout, inside));
+    Value begin = b.div(from, two), end = b.div(to, two);
+    Value wholeBegin = b.div(b.add(from, b.index(1)), two);
+    auto emitSome = [&](Value first, Value last, int64_t mask, ValueRange carried) {
+      return b.loop(first, last, 1, carried, [&](Value pair, ValueRange now) {
+        SmallVector<Value> sums(now);
+        if (prefetchStep && mask == -1) {
+          Value ofBlock = b.add(prefetchStep, b.mul(index, b.index(plan.stepsOfBlock)));
+          split.prefetchAtValue(b.add(ofBlock, b.div(b.mul(pair, two), b.index(plan.unrolling))));
+        }
+        emitPair(row, count, parts, address, b.add(b.div(column, two), pair), pair, mask, sums);
+        return sums;
+      });
+    };
+    // A window may begin within a pair, which may be the last one, too.
+    SmallVector<Value> sums(initial);
+    if (split.windowBegin)
+      sums = emitSome(begin, b.minimum(wholeBegin, end), -65536, sums);
+    sums = emitSome(b.minimum(wholeBegin, end), end, -1, sums);
+    Value hasRest = b.compare(arith::CmpIPredicate::ult, b.mul(end, two), to);
+    Value isSeen = b.compare(arith::CmpIPredicate::ule, from, b.mul(end, two));
+    hasRest = arith::AndIOp::create(b, hasRest, isSeen);
+    Value rest = b.select(hasRest, b.add(end, b.index(1)), end);
+    return emitSome(end, rest, 65535, sums);
+  }
+
+  /// Adds the products of a pair of keys.
+  void emitPair(Value row, int64_t count, ArrayRef<Part> parts, Value address, Value weightPair,
+                Value pair, int64_t mask, MutableArrayRef<Value> sums) {
+    Value here = b.add(address, b.mul(pair, b.index(layout.value_token_stride)));
+    SmallVector<Value> weights;
+    for (int64_t i = 0; i < count; ++i) {
+      Value at = split.weightWordsAt(b.index(0), b.add(row, b.index(i)), weightPair);
+      weights.push_back(b.load(split.scratch, at));
+    }
+    for (size_t p = 0; p < parts.size(); ++p) {
+      int64_t width = parts[p].second;
+      VectorType ints = b.vectorOf(b.getI32Type(), width);
+      Value at = b.add(here, b.index(parts[p].first * layout.value_channel_stride));
+      Value pairs = b.loadBytes(split.base, at, b.getI32Type(), width);
+      if (mask != -1)
+        pairs = arith::AndIOp::create(b, pairs, b.splatInt(mask, ints));
+      for (int64_t i = 0; i < count; ++i) {
+        Value &sum = sums[i * parts.size() + p];
+        sum = emitPairDots(split, sum, pairs, b.bitcast(b.broadcast(weights[i], width), ints));
+      }
+    }
+  }
+
   /// Adds the products of one key to `sums` [streams][rows][parts]. What there is less of, weights
   /// or vectors of values, is kept in registers beside the sums.
   void emitKey(Value row, int64_t count, ArrayRef<Part> parts, Value address, Value column,
                Value key, MutableArrayRef<Value> sums) {
     Value inside = split.insideBlock();
     Value inMemory = inside ? b.add(key, inside) : key;
-    Value here = b.add(address, b.mul(inMemory, b.index(layout.value_token_stride)));
+    bool isPaired = layout.value_interleave == 2;
+    Value run = isPaired ? b.div(inMemory, b.index(2)) : inMemory;
+    Value here = b.add(address, b.mul(run, b.index(layout.value_token_stride)));
     Value inTile = b.add(column, key);
     for (int64_t stream = 0; stream < values.streams(); ++stream) {
-      SmallVector<Value> loaded;
+      SmallVector<Value> loaded(parts.size());
       auto load = [&](size_t p) {
+        if (isPaired)
+          return loaded[p] = loadOfPair(here, inMemory, parts[p]);
         return split.loadPart(
             values, parts, p, stream,
             [&](size_t q) {

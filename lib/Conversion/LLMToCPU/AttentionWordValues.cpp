@@ -1,6 +1,6 @@
-// The weighted values of a tile of i8 or i4 values by integer dots (AttentionWords.h): sums over the
-// tile's keys, exact, then scaled into the rows' sums. Whole blocks are read; what no row sees has a
-// weight of 0.
+// The weighted values of a tile of i8 or i4 values by integer dots (AttentionWords.h): sums over
+// the tile's keys, exact, then scaled into the rows' sums. Whole blocks are read; what no row sees
+// has a weight of 0.
 
 #include "AttentionSplit.h"
 
@@ -63,8 +63,8 @@ private:
     auto emitBlock = [&](Value index, ValueRange carried) -> SmallVector<Value> {
       return emitKeys(chunk, index, carried);
     };
-    SmallVector<Value> sums = b.loop(b.index(0), blocks, 1,
-                                     chunk.dots.zeros(chunk.rows * chunk.halves), emitBlock);
+    SmallVector<Value> sums =
+        b.loop(b.index(0), blocks, 1, chunk.dots.zeros(chunk.rows * chunk.halves), emitBlock);
     addToState(chunk, sums);
   }
 
@@ -102,8 +102,7 @@ private:
       for (int64_t i = 0; i < chunk.rows; ++i) {
         Value at = split.weightWordsAt(weightGroup, b.add(chunk.row, b.index(i)), pair);
         Value weights = b.broadcast(b.load(split.scratch, at), chunk.bytes / 4);
-        dots.accumulate(sumsOf(chunk, sums, i, number), operands,
-                        b.bitcast(weights, dots.words()));
+        dots.accumulate(sumsOf(chunk, sums, i, number), operands, b.bitcast(weights, dots.words()));
       }
     }
   }

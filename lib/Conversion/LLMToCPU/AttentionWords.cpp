@@ -57,22 +57,22 @@ Value emitWords(KernelBuilder &b, Value numbers, double largest) {
 Value emitLargest(KernelBuilder &b, ArrayRef<Value> vectors) {
   // Bits of numbers that are not negative are ordered as the numbers, NaNs last.
   auto larger = [&](Value x, Value y) -> Value { return arith::MaxUIOp::create(b, x, y); };
-  Value all;
+  auto lanesOf = [](Value vector) { return cast<VectorType>(vector.getType()).getDimSize(0); };
+  SmallVector<Value> widths; // The largest of the vectors of each width, widest first.
   for (Value vector : vectors) {
-    auto type = cast<VectorType>(vector.getType());
-    int64_t lanes = type.getDimSize(0);
-    Value bits = b.bitcast(vector, b.vectorOf(b.getI32Type(), lanes));
-    for (; lanes > 4; lanes /= 2)
-      bits = larger(b.slice(bits, 0, lanes / 2), b.slice(bits, lanes / 2, lanes / 2));
-    for (int64_t lane = 0; lanes < 4 && lane < lanes; ++lane) {
-      Value one = b.broadcast(vector::ExtractOp::create(b, bits, lane), 4);
-      all = all ? larger(all, one) : one;
-    }
-    if (lanes == 4)
-      all = all ? larger(all, bits) : bits;
+    Value bits = b.bitcast(vector, b.vectorOf(b.getI32Type(), lanesOf(vector)));
+    if (!widths.empty() && lanesOf(widths.back()) == lanesOf(vector))
+      widths.back() = larger(widths.back(), bits);
+    else
+      widths.push_back(bits);
   }
-  for (int64_t lanes = 4; lanes > 1; lanes /= 2)
-    all = larger(b.slice(all, 0, lanes / 2), b.slice(all, lanes / 2, lanes / 2));
+  Value all;
+  for (Value bits : widths) {
+    int64_t lanes = lanesOf(bits);
+    for (; lanes > 1; lanes /= 2)
+      bits = larger(b.slice(bits, 0, lanes / 2), b.slice(bits, lanes / 2, lanes / 2));
+    all = all ? larger(all, bits) : bits;
+  }
   return b.firstLane(b.bitcast(all, b.vectorOf(b.getF32Type(), 1)));
 }
 
@@ -112,21 +112,22 @@ void emitQueryWords(KernelBuilder &b, const AttentionKernel &kernel, int64_t lan
   Value biases = b.index(at.queryOffsets);
   b.loop(b.index(0), b.index(groups), 1, [&](Value group) {
     Value first = b.mul(group, b.index(groupChannels));
-    Value sum = b.loop(b.index(0), b.index(groupChannels), step, b.splatInt(0, b.vectorOf(b.getI32Type(), step)),
-                       [&](Value inGroup, ValueRange carried) -> SmallVector<Value> {
-                         Value channel = b.add(first, inGroup);
-                         Value part = b.loadVector(scratch, b.add(from, channel), step);
-                         part = b.mul(part, b.broadcast(factor, step));
-                         part = emitWords(b, part, largest);
-                         Value narrow = arith::TruncIOp::create(b, shorts, part);
-                         Value pairs = vector::ShuffleOp::create(b, narrow, narrow, order);
-                         pairs = b.bitcast(pairs, b.vectorOf(b.getF32Type(), words.queryElements()));
-                         Value place = b.mul(b.div(channel, b.index(step)),
-                                             b.index(words.queryElements()));
-                         b.storeVector(pairs, scratch, b.add(to, place));
-                         return {b.add(carried[0], part)};
-                       })
-                    .front();
+    Value sum =
+        b.loop(b.index(0), b.index(groupChannels), step,
+               b.splatInt(0, b.vectorOf(b.getI32Type(), step)),
+               [&](Value inGroup, ValueRange carried) -> SmallVector<Value> {
+                 Value channel = b.add(first, inGroup);
+                 Value part = b.loadVector(scratch, b.add(from, channel), step);
+                 part = b.mul(part, b.broadcast(factor, step));
+                 part = emitWords(b, part, largest);
+                 Value narrow = arith::TruncIOp::create(b, shorts, part);
+                 Value pairs = vector::ShuffleOp::create(b, narrow, narrow, order);
+                 pairs = b.bitcast(pairs, b.vectorOf(b.getF32Type(), words.queryElements()));
+                 Value place = b.mul(b.div(channel, b.index(step)), b.index(words.queryElements()));
+                 b.storeVector(pairs, scratch, b.add(to, place));
+                 return {b.add(carried[0], part)};
+               })
+            .front();
     Value all = vector::ReductionOp::create(b, vector::CombiningKind::ADD, sum);
     Value bias = b.mul(all, b.i32(wordBias(keys)));
     Value index = b.add(b.mul(group, b.index(rows)), row);
@@ -190,7 +191,8 @@ void WordDots::accumulate(MutableArrayRef<Value> sums, std::pair<Value, Value> o
 }
 
 Value WordDots::multiplyAdd(Value sums, Value x, Value y) {
-  if (target.isEmulated) {
+  bool isVNNI = target.dotUnit == DotUnit::AVX512VNNI || target.dotUnit == DotUnit::AVXVNNI;
+  if (target.isEmulated || (!isVNNI && target.dotUnit != DotUnit::AVX2)) {
     Value left = b.bitcast(x, intsType), right = b.bitcast(y, intsType);
     Value sixteen = b.splatInt(16, intsType);
     auto low = [&](Value words) {
@@ -201,7 +203,7 @@ Value WordDots::multiplyAdd(Value sums, Value x, Value y) {
                              arith::ShRSIOp::create(b, right, sixteen)));
   }
   std::string bits = std::to_string(32 * lanes);
-  if (target.dotUnit != DotUnit::AVX2)
+  if (isVNNI)
     return b.intrinsic("llvm.x86.avx512.vpdpwssd." + bits, intsType, {sums, x, y});
   StringRef name = lanes == 4 ? "llvm.x86.sse2.pmadd.wd" : "llvm.x86.avx2.pmadd.wd";
   return b.add(sums, b.intrinsic(name, intsType, {x, y}));

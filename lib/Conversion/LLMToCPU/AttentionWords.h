@@ -1,6 +1,6 @@
 // Integer dots of attention, for keys and values that are stored as i8 or i4: codes are widened to
-// 16 bits and multiplied in pairs with queries, and weights, of 16 bits, into sums of 32 bits, which
-// are exact and so need no order. Twice the multiply-adds of f32 an instruction, and half the
+// 16 bits and multiplied in pairs with queries, and weights, of 16 bits, into sums of 32 bits,
+// which are exact and so need no order. Twice the multiply-adds of f32 an instruction, and half the
 // conversions: a pair of neighbouring bytes is a word, whose products give the sum of one byte and
 // 256 times the other's; the other's own sum, of the word shifted right, is taken from that.
 //
@@ -42,8 +42,8 @@ bool usesValueWords(const AttentionKernel &kernel, int64_t lanes);
 /// with codes fits 32 bits.
 double largestWord(const CacheSide &side, int64_t count);
 
-/// What codes are multiplied with too much: i4 is stored with 8 added; an even byte of i8 lies below
-/// an odd one, so it has no sign until 128 is added.
+/// What codes are multiplied with too much: i4 is stored with 8 added; an even byte of i8 lies
+/// below an odd one, so it has no sign until 128 is added.
 int64_t wordBias(const CacheSide &side);
 
 /// A row's query in `scratch` (f32, scaled) as words beside it, with their scale, and what the

@@ -25,11 +25,16 @@ static DotUnit selectDotUnit(ArrayRef<std::string> features) {
   return hasAll(features, {"avxvnni"}) ? DotUnit::AVXVNNI : DotUnit::AVX2;
 }
 
+/// Not beside the vectors of AArch64, where those are emulated.
+static bool allowsPairDots(ArrayRef<std::string> features) {
+  return hasAll(features, {"avx512bf16", "avx512vl"}) && !hasAll(features, {"neon"});
+}
+
 /// The best unit for pairs of bf16. Tiles go with long vectors, which scale and store their sums.
 static PairUnit selectPairUnit(ArrayRef<std::string> features) {
   if (selectDotUnit(features) == DotUnit::AVX512VNNI && hasAll(features, {"amx-tile", "amx-bf16"}))
     return PairUnit::Tiles;
-  return hasAll(features, {"avx512bf16", "avx512vl"}) ? PairUnit::Dots : PairUnit::None;
+  return allowsPairDots(features) ? PairUnit::Dots : PairUnit::None;
 }
 
 static bool allowsByteTiles(ArrayRef<std::string> features) {
@@ -58,6 +63,8 @@ FailureOr<CPUTarget> CPUTarget::fromFeatures(ArrayRef<std::string> features,
   target.isEmulated = target.dotUnit != selectDotUnit(features);
   target.pairUnit = selectPairUnit(all);
   target.emulatesPairs = target.pairUnit != selectPairUnit(features);
+  target.hasPairDots = allowsPairDots(all);
+  target.emulatesPairDots = target.hasPairDots && !allowsPairDots(features);
   target.hasByteTiles = allowsByteTiles(all);
   target.emulatesByteTiles = target.hasByteTiles && !allowsByteTiles(features);
   return target;

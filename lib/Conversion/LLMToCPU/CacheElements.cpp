@@ -9,15 +9,15 @@
 namespace mlir::llm {
 
 CacheSide CacheSide::keys(const llmir_cache_layout &layout) {
-  return {layout.key_type,        layout.key_scale_granularity, layout.scale_type,
-          layout.key_head_dim,    layout.key_scale_group,       layout.key_scale_offset,
-          layout.key_scale_stride};
+  return {layout.key_type,         layout.key_scale_granularity, layout.scale_type,
+          layout.key_head_dim,     layout.key_scale_group,       layout.key_scale_offset,
+          layout.key_scale_stride, layout.key_interleave,        /*isKey=*/true};
 }
 
 CacheSide CacheSide::values(const llmir_cache_layout &layout) {
-  return {layout.value_type,        layout.value_scale_granularity, layout.scale_type,
-          layout.value_head_dim,    layout.value_scale_group,       layout.value_scale_offset,
-          layout.value_scale_stride};
+  return {layout.value_type,         layout.value_scale_granularity, layout.scale_type,
+          layout.value_head_dim,     layout.value_scale_group,       layout.value_scale_offset,
+          layout.value_scale_stride, layout.value_interleave};
 }
 
 //===--- Reading ------------------------------------------------------------------------------===//
@@ -43,6 +43,13 @@ static Value extendFloat8(KernelBuilder &b, const CacheSide &side, Value bytes, 
 
 Value loadElements(KernelBuilder &b, const CacheSide &side, Value base, Value address,
                    int64_t lanes, int64_t stream) {
+  if (side.pairsChannels()) {
+    VectorType ints = b.vectorOf(b.getI32Type(), lanes);
+    Value bits = b.loadBytes(base, address, b.getI32Type(), lanes);
+    bits = stream == 0 ? Value(arith::ShLIOp::create(b, bits, b.splatInt(16, ints)))
+                       : Value(arith::AndIOp::create(b, bits, b.splatInt(-65536, ints)));
+    return b.bitcast(bits, b.vectorOf(b.getF32Type(), lanes));
+  }
   if (!side.isQuantized())
     return b.extend(b.loadBytes(base, address, cacheElementType(b, side.type), lanes));
   Value bytes = b.loadBytes(base, address, b.getI8Type(), lanes);

@@ -19,14 +19,19 @@ struct CacheSide {
   int64_t headDim;
   int64_t group; ///< Channels of a scale group.
   int64_t scaleOffset, scaleStride;
+  int64_t interleave = 1; ///< Of keys: channels that lie side by side; of values: tokens.
+  bool isKey = false;
 
   static CacheSide keys(const llmir_cache_layout &layout);
   static CacheSide values(const llmir_cache_layout &layout);
 
   bool isPacked() const { return type == LLMIR_I4; }
-  /// Channels that one load of an element gives: 2 (c and c + headDim / 2) or 1.
-  int64_t streams() const { return isPacked() ? 2 : 1; }
-  /// Elements that are addressed apart: bytes for i4, else channels.
+  /// Whether an element is two channels of bf16.
+  bool pairsChannels() const { return isKey && interleave == 2; }
+  /// Channels that one load of an element gives: 2 (of i4 c and c + headDim / 2; of pairs 2 c and
+  /// 2 c + 1) or 1.
+  int64_t streams() const { return isPacked() || pairsChannels() ? 2 : 1; }
+  /// Elements that are addressed apart: bytes for i4, pairs, else channels.
   int64_t units() const { return headDim / streams(); }
   bool hasConstantScale() const {
     return granularity == LLMIR_SCALE_TENSOR || granularity == LLMIR_SCALE_HEAD;

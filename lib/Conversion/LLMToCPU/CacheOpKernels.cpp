@@ -6,9 +6,9 @@ namespace mlir::llm {
 
 LogicalResult checkAttention(PagedAttentionOp op) {
   llmir_cache_layout layout = cast<PagedKVCacheType>(op.getCache().getType()).getLayout();
-  if (layout.arrangement != LLMIR_CHANNEL_MAJOR_KEYS)
-    return op.emitOpError("expected a cache with channel_major keys for the CPU's attention, but "
-                          "got ")
+  if (layout.arrangement == LLMIR_TOKEN_MAJOR_KEYS)
+    return op.emitOpError("expected a cache with keys by channel or in pairs for the CPU's "
+                          "attention, but got ")
            << op.getCache().getType();
   return success();
 }

@@ -46,6 +46,9 @@ struct CPUTarget {
   bool isEmulated = false;
   PairUnit pairUnit = PairUnit::None;
   bool emulatesPairs = false;
+  /// vdpbf16ps, whatever pairUnit prefers.
+  bool hasPairDots = false;
+  bool emulatesPairDots = false;
   /// tdpbssd, for as many tokens as make it worth while; its sums are those of `dotUnit`.
   bool hasByteTiles = false;
   bool emulatesByteTiles = false;

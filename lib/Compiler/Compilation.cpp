@@ -5,6 +5,7 @@
 #include "llmir/Compiler/Fingerprint.h"
 #include "llmir/Conversion/LLMToCPU/CPUTarget.h"
 #include "llmir/Dialect/LLM/IR/LLMOps.h"
+#include "llmir/ProfileABI.h"
 #include "mlir/Dialect/Func/Extensions/InlinerExtension.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/PassManager.h"
@@ -130,6 +131,7 @@ void Compilation::startFingerprint() {
       target.codegenFeatures(),
       options.import.takesTreeMasks ? "tree masks" : "no tree masks",
       "emulating " + llvm::join(emulatedFeatures, ","),
+      options.profile ? "with profile" : "without profile",
   };
   fingerprint = std::async(std::launch::async, [this, settings = std::move(settings)] {
     return computeFingerprint(*file, settings);
@@ -180,6 +182,7 @@ Status Compilation::runPhase(Phase phase) {
   pipeline.activations = options.activations;
   pipeline.features = target.withImplied();
   pipeline.emulatedFeatures = emulatedFeatures;
+  pipeline.profile = options.profile;
   pipeline.worldSize = options.worldSize;
   pipeline.rank = options.rank;
   pipeline.weights = options.weights;
@@ -211,7 +214,8 @@ Status Compilation::emitCode() {
   report("code");
   CodeGenerationOptions generation;
   generation.target = target;
-  generation.exportedSymbols = {LLMIR_MODEL_STEP_SYMBOL, LLMIR_MODEL_ABI_VERSION_SYMBOL};
+  generation.exportedSymbols = {LLMIR_MODEL_STEP_SYMBOL, LLMIR_MODEL_ABI_VERSION_SYMBOL,
+                                LLMIR_MODEL_PROFILE_SYMBOL, LLMIR_MODEL_PROFILE_TABLE_SYMBOL};
   generation.kind = options.emit == EmitKind::LLVMIR     ? CodeKind::LLVMIR
                     : options.emit == EmitKind::Assembly ? CodeKind::Assembly
                                                          : CodeKind::Object;

@@ -183,6 +183,8 @@ static void declareOptions(CLI::App &app, CommandLine &line, Choices &choices) {
                  "Use the schedules of a level (" + levels +
                      ") or of features, with plain arithmetic for the instructions that the target "
                      "lacks: the same results, slowly; for tests");
+  app.add_flag("--profile", compile.profile,
+               "Add what llmir-benchmark --profile needs; the step itself stays as it is");
   app.add_option("--threads", compile.numThreads, "Threads for code generation and packing")
       ->check(CLI::Range(1u, 256u))
       ->capture_default_str();

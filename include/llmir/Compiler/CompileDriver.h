@@ -64,6 +64,8 @@ struct CompileOptions {
   /// Features, or the name of a level (see cpuLevels), whose schedules are used with plain
   /// arithmetic for the instructions that the target lacks.
   std::string emulatedFeatures;
+  /// Adds to the code what `llmir-benchmark --profile` calls.
+  bool profile = false;
   /// Threads for code generation and for packing.
   unsigned numThreads = 2;
   /// MLIR prints the IR after each pass to stderr.

@@ -211,6 +211,9 @@ Status LoadedModel::loadCode(const std::string &path) {
   step_ = reinterpret_cast<llmir_step_fn>(dlsym(file_->library, LLMIR_MODEL_STEP_SYMBOL));
   if (!step_)
     return dataLoss("the code has no symbol '" LLMIR_MODEL_STEP_SYMBOL "'");
+  profile_ = reinterpret_cast<llmir_profile_fn>(dlsym(file_->library, LLMIR_MODEL_PROFILE_SYMBOL));
+  profileTable_ =
+      static_cast<const char *>(dlsym(file_->library, LLMIR_MODEL_PROFILE_TABLE_SYMBOL));
   return Status::ok();
 }
 

@@ -137,6 +137,7 @@ void Compilation::startFingerprint() {
       target.triple,
       options.import.takesTreeMasks ? "tree masks" : "no tree masks",
       "emulating " + llvm::join(emulatedFeatures, ","),
+      options.profile ? "with profile" : "without profile",
   };
   for (const CodeVersion &version : versions)
     settings.push_back(version.level + " " + version.target.codegenFeatures());
@@ -196,6 +197,7 @@ Status Compilation::runPhase(Phase phase, CodeVersion &version) {
   pipeline.activations = options.activations;
   pipeline.features = version.target.withImplied();
   pipeline.emulatedFeatures = emulatedFeatures;
+  pipeline.profile = options.profile;
   pipeline.worldSize = options.worldSize;
   pipeline.rank = options.rank;
   pipeline.weights = options.weights;

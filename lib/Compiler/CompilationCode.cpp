@@ -3,6 +3,7 @@
 #include "Compilation.h"
 #include "llmir/ABI.h"
 #include "llmir/Conversion/LLMToCPU/CPUTarget.h"
+#include "llmir/ProfileABI.h"
 #include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
@@ -83,7 +84,8 @@ void Compilation::openObjectCache() {
 Status Compilation::emitCode(CodeVersion &version, CodeGenerationReport &done) {
   CodeGenerationOptions generation;
   generation.target = version.target;
-  generation.exportedSymbols = {LLMIR_MODEL_STEP_SYMBOL};
+  generation.exportedSymbols = {LLMIR_MODEL_STEP_SYMBOL, LLMIR_MODEL_PROFILE_SYMBOL,
+                                LLMIR_MODEL_PROFILE_TABLE_SYMBOL};
   if (version.symbolSuffix.empty())
     generation.exportedSymbols.push_back(LLMIR_MODEL_ABI_VERSION_SYMBOL);
   generation.symbolSuffix = version.symbolSuffix;

@@ -120,6 +120,7 @@ static void addKernelPasses(OpPassManager &manager, const PipelineOptions &optio
   FormParallelStepPassOptions step;
   step.features.assign(options.features.begin(), options.features.end());
   step.emulate.assign(options.emulatedFeatures.begin(), options.emulatedFeatures.end());
+  step.profile = options.profile;
   manager.addPass(createFormParallelStepPass(step));
   ConvertLLMToCPUPassOptions functions;
   functions.features.assign(options.features.begin(), options.features.end());
@@ -220,6 +221,8 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
   ListOption<std::string> emulate{
       *this, "emulate",
       llvm::cl::desc("Features whose schedules are used, with arithmetic for their instructions")};
+  Option<bool> profile{*this, "profile", llvm::cl::desc("Add a step with a clock around each call"),
+                       llvm::cl::init(false)};
   Option<int64_t> worldSize{
       *this, "world-size",
       llvm::cl::desc("The number of ranks among which a step is divided (default: 1)"),
@@ -249,6 +252,7 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
     options.attention = attention;
     options.features.assign(features.begin(), features.end());
     options.emulatedFeatures.assign(emulate.begin(), emulate.end());
+    options.profile = profile;
     if (weights == RoundedWeights::None)
       return options;
     WeightQuantization &rounding = options.weights.emplace();

@@ -198,6 +198,8 @@ static void declareOptions(CLI::App &app, CommandLine &line, Choices &choices) {
                  "llmir/objects in the user's cache folder)")
       ->type_name("FOLDER");
   app.add_flag("--no-cache", line.noCache, "Generate all code anew and keep none of it");
+  app.add_flag("--profile", compile.profile,
+               "Add what llmir-benchmark --profile needs; the step itself stays as it is");
   app.add_option("--threads", compile.numThreads, "Threads for code generation and packing")
       ->check(CLI::Range(1u, 256u))
       ->capture_default_str();

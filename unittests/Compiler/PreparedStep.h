@@ -24,9 +24,11 @@ struct Share {
 /// A step's arguments and the memory that they point to.
 class PreparedStep {
 public:
-  /// Makes room for the shares in `cache` and asks for the logits of all their tokens.
-  PreparedStep(const LoadedModel &model, PagedKVCache &cache, const std::vector<Share> &shares)
-      : function_(model.step()) {
+  /// Makes room for the shares in `cache` and asks for the logits of all their tokens. At most
+  /// `maxWorkers` run it.
+  PreparedStep(const LoadedModel &model, PagedKVCache &cache, const std::vector<Share> &shares,
+               int32_t maxWorkers = 2)
+      : function_(model.step()), maxWorkers_(maxWorkers) {
     std::vector<AppendRequest> requests;
     for (Share share : shares) {
       SequenceId sequence{share.sequence};
@@ -53,12 +55,18 @@ public:
   /// Runs it in memory that holds nothing useful from before: neither in workspace and logits nor
   /// in the slots of the step's tokens.
   void run(WorkerTeam &team) {
+    run(team, [&](const llmir_step_args &args, int32_t worker) {
+      function_(&args, worker, team.size());
+    });
+  }
+  /// The same with what every worker calls instead of the step.
+  template <typename Call> void run(WorkerTeam &team, Call call) {
     std::memset(workspace_.data(), kPoison, workspace_.size());
     std::memset(logits_.data(), kPoison, logits_.size() * sizeof(float));
     for (int32_t slot : tables_.slots)
       poisonSlot(slot);
     args_.team = &team;
-    team.run([&](int32_t worker) { function_(&args_, worker, team.size()); });
+    team.run([&](int32_t worker) { call(args_, worker); });
   }
 
   /// Replaces the barrier that the step calls; WorkerTeam's at first.
@@ -91,9 +99,8 @@ private:
     auto numTokens = static_cast<int32_t>(tokens_.size());
     auto numSequences = static_cast<int32_t>(contextLengths_.size());
     logits_.resize(tokens_.size() * static_cast<size_t>(model.manifest().vocabularySize));
-    // For two workers: one needs no more.
     auto workspace = HostMemory::allocate(
-        static_cast<size_t>(model.workspaceBytes(numTokens, numSequences, numTokens, 2)));
+        static_cast<size_t>(model.workspaceBytes(numTokens, numSequences, numTokens, maxWorkers_)));
     ASSERT_TRUE(workspace.isOk()) << workspace.status().message();
     workspace_ = *std::move(workspace);
     args_.struct_size = sizeof(llmir_step_args);
@@ -114,6 +121,7 @@ private:
   }
 
   llmir_step_fn function_;
+  int32_t maxWorkers_;
   std::vector<int32_t> tokens_, positions_, cuLengths_ = {0}, contextLengths_, rows_;
   CacheStepTables tables_;
   llmir_cache_view view_ = {};

@@ -20,17 +20,18 @@ struct TinyCheckpointTypes {
   GGUFType embedding = GGUFType::Q8_0; ///< Also the head.
   GGUFType layers = GGUFType::Q4_1;
   uint32_t feedForwardWidth = 96;
+  uint32_t contextLength = 64;
 };
 
 /// Writes one. The matrices may be f32, q8_0 or q4_1.
 class TinyCheckpoint {
 public:
   static constexpr uint32_t numLayers = 2, width = 64, numHeads = 4, numKVHeads = 2, headDim = 16,
-                            vocabularySize = 256, contextLength = 64;
+                            vocabularySize = 256;
 
   static std::vector<uint8_t> build(const TinyCheckpointTypes &types) {
     TinyCheckpoint checkpoint;
-    checkpoint.feedForwardWidth = types.feedForwardWidth;
+    checkpoint.types = types;
     checkpoint.addMetadata();
     checkpoint.addMatrix("token_embd.weight", types.embedding, vocabularySize, width);
     for (uint32_t layer = 0; layer < numLayers; ++layer)
@@ -53,10 +54,10 @@ private:
         .scalar<float>("llama.attention.layer_norm_rms_epsilon", GGUFValueType::Float32, 1e-5f);
     addCount("llama.block_count", numLayers);
     addCount("llama.embedding_length", width);
-    addCount("llama.feed_forward_length", feedForwardWidth);
+    addCount("llama.feed_forward_length", types.feedForwardWidth);
     addCount("llama.attention.head_count", numHeads);
     addCount("llama.attention.head_count_kv", numKVHeads);
-    addCount("llama.context_length", contextLength);
+    addCount("llama.context_length", types.contextLength);
   }
   void addCount(std::string_view key, uint32_t value) {
     builder_.scalar(key, GGUFValueType::UInt32, value);
@@ -69,9 +70,9 @@ private:
     addMatrix(prefix + "attn_v.weight", type, numKVHeads * headDim, width);
     addMatrix(prefix + "attn_output.weight", type, width, numHeads * headDim);
     addNorm(prefix + "ffn_norm.weight");
-    addMatrix(prefix + "ffn_gate.weight", type, feedForwardWidth, width);
-    addMatrix(prefix + "ffn_up.weight", type, feedForwardWidth, width);
-    addMatrix(prefix + "ffn_down.weight", type, width, feedForwardWidth);
+    addMatrix(prefix + "ffn_gate.weight", type, types.feedForwardWidth, width);
+    addMatrix(prefix + "ffn_up.weight", type, types.feedForwardWidth, width);
+    addMatrix(prefix + "ffn_down.weight", type, width, types.feedForwardWidth);
   }
 
   void addNorm(const std::string &name) {
@@ -103,7 +104,7 @@ private:
   /// Between -1 and 1, the same on every host.
   float uniform() { return static_cast<float>(random_() >> 8) * 0x1p-23f - 1.0f; }
 
-  uint32_t feedForwardWidth = 0;
+  TinyCheckpointTypes types;
   GGUFBuilder builder_;
   std::mt19937 random_{7};
 };

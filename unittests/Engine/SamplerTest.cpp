@@ -4,6 +4,7 @@
 
 #include "llmir/Base/RandomStream.h"
 
+#include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
@@ -94,6 +95,64 @@ TEST(SamplerTest, TopPOfAFlatRowRanksMoreThanOnePortion) {
   EXPECT_EQ(*sampler.sample(logits, parameters, 0.0), 0);
   EXPECT_NEAR(*sampler.sample(logits, parameters, 0.5), 750, 1);
   EXPECT_NEAR(*sampler.sample(logits, parameters, 0.9999999), 1499, 1);
+}
+
+/// The tokens that are kept, most likely first (all: by id), and their probabilities in double.
+static std::vector<std::pair<int32_t, double>>
+exactDistribution(const std::vector<float> &logits, const SamplingParameters &parameters) {
+  std::vector<std::pair<int32_t, double>> kept;
+  double largest = *std::max_element(logits.begin(), logits.end());
+  for (size_t i = 0; i < logits.size(); ++i)
+    kept.emplace_back(int32_t(i),
+                      std::exp((double(logits[i]) - largest) / double(parameters.temperature)));
+  bool hasTopK = parameters.topK > 0 && size_t(parameters.topK) < kept.size();
+  if (hasTopK || parameters.topP < 1.0f)
+    std::sort(kept.begin(), kept.end(), [&](const auto &a, const auto &b) {
+      return std::pair(-logits[size_t(a.first)], a.first) <
+             std::pair(-logits[size_t(b.first)], b.first);
+    });
+  if (hasTopK)
+    kept.resize(size_t(parameters.topK));
+  auto sum = [&] {
+    return std::accumulate(kept.begin(), kept.end(), 0.0,
+                           [](double total, const auto &entry) { return total + entry.second; });
+  };
+  double wanted = double(parameters.topP) * sum(), mass = 0.0;
+  size_t count = 0;
+  while (count < kept.size() && mass < wanted)
+    mass += kept[count++].second;
+  kept.resize(count);
+  double total = sum();
+  for (auto &entry : kept)
+    entry.second /= total;
+  return kept;
+}
+
+TEST(SamplerTest, DrawsFollowTheExactDistribution) {
+  // Rows that are not whole blocks or vectors, with ties, and more tokens kept than blocks.
+  for (size_t size : {1, 7, 63, 64, 65, 1000, 5003}) {
+    RandomStream random{size, 1};
+    std::vector<float> logits;
+    for (size_t i = 0; i < size; ++i)
+      logits.push_back(std::round(float(random.uniform(i)) * 400.0f) / 25.0f - 8.0f);
+    Sampler sampler(static_cast<int64_t>(size));
+    for (auto [topK, topP] :
+         {std::pair{0, 1.0f}, {40, 1.0f}, {100, 0.9f}, {0, 0.95f}, {3000, 1.0f}}) {
+      SamplingParameters parameters{0.7f, topK, topP, 0, 0};
+      auto exact = exactDistribution(logits, parameters);
+      for (int i = 0; i < 200; ++i) {
+        double uniform = random.uniform(size + size_t(i));
+        int32_t token = *sampler.sample(logits, parameters, uniform);
+        double before = 0.0;
+        auto entry = exact.begin();
+        for (; entry != exact.end() && entry->first != token; ++entry)
+          before += entry->second;
+        ASSERT_NE(entry, exact.end()) << token << " of " << size;
+        EXPECT_GE(uniform, before - 1e-5) << token << " of " << size;
+        EXPECT_LE(uniform, before + entry->second + 1e-5) << token << " of " << size;
+      }
+    }
+  }
 }
 
 TEST(SamplerTest, TheLastNumberNeverLeavesTheDistribution) {

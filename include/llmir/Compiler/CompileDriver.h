@@ -69,6 +69,8 @@ struct CompileOptions {
   std::vector<std::string> levels;
   /// Where objects of functions are kept for later compilations (see ObjectCache); empty: nowhere.
   std::string objectCacheFolder;
+  /// Adds to the code what `llmir-benchmark --profile` calls.
+  bool profile = false;
   /// Threads for code generation and for packing.
   unsigned numThreads = 2;
   /// MLIR prints the IR after each pass to stderr.

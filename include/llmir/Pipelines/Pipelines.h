@@ -85,6 +85,8 @@ struct PipelineOptions {
   std::vector<std::string> features;
   /// Features whose schedules are used although the code may not use their instructions.
   std::vector<std::string> emulatedFeatures;
+  /// Adds a step with a clock around each call.
+  bool profile = false;
   /// The number of ranks among which a step is divided, and the rank that is compiled.
   int64_t worldSize = 1;
   int64_t rank = 0;

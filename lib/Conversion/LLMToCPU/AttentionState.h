@@ -118,6 +118,19 @@ void emitTasks(KernelBuilder &builder, const AttentionKernel &kernel,
                const AttentionTaskInputs &inputs, AttentionTasks which,
                llvm::function_ref<void(const AttentionTask &)> body);
 
+/// What a worker needs of a KV head before its tasks of an attention.
+struct AttentionPreparation {
+  Value firstToken, lastToken; ///< This step's tokens of a sequence.
+  Value head;
+  Value stores; ///< i1: the tasks read the tokens' own keys and values.
+};
+/// Calls `body` for the heads whose queries this worker's tasks (All) take, and at least once with
+/// `stores` for those of which they read what the step's tokens store. For at most kSmallBatch
+/// tokens; a head may come more than once.
+void emitPreparations(KernelBuilder &builder, const AttentionKernel &kernel,
+                      const AttentionTaskInputs &inputs,
+                      llvm::function_ref<void(const AttentionPreparation &)> body);
+
 /// What else the output of a task depends on; null where there is none.
 struct OutputFactors {
   Value sinks;      ///< memref<?xi8>: learned logits, f32

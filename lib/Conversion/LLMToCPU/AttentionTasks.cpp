@@ -1,7 +1,11 @@
 // Which tasks of attention a step has, and which are a worker's. Splits are counted from the
 // sequence's first key, and which of them anybody sees depends on lengths and positions alone.
+// Where KV heads divide by workers and a sequence is not split, worker w has the tasks of its w-th
+// share of the heads, on which the step counts when it leaves out a barrier (StepPlan.h,
+// headTiles).
 
 #include "AttentionState.h"
+#include "StepPlan.h"
 
 namespace mlir::llm {
 
@@ -23,9 +27,12 @@ namespace {
 class TaskEmitter {
 public:
   TaskEmitter(KernelBuilder &b, const AttentionKernel &kernel, const AttentionTaskInputs &inputs,
-              AttentionTasks which, llvm::function_ref<void(const AttentionTask &)> body)
-      : b(b), kernel(kernel), inputs(inputs), which(which), body(body),
-        heads(kernel.layout.num_kv_heads), perTask(kernel.taskTokens()) {}
+              AttentionTasks which)
+      : b(b), kernel(kernel), inputs(inputs), which(which), heads(kernel.layout.num_kv_heads),
+        perTask(kernel.taskTokens()) {}
+
+  llvm::function_ref<void(const AttentionTask &)> body;
+  llvm::function_ref<void(const AttentionPreparation &)> prepare; ///< Instead of `body`.
 
   void emit() {
     // Few sequences leave workers idle unless they are split.
@@ -42,7 +49,7 @@ public:
 private:
   /// What does not change within a sequence.
   struct Sequence {
-    Value number, firstToken, context, before;
+    Value number, firstToken, lastToken, context, before;
     Value full;    ///< Chunks of `perTask` tokens; the others have one.
     Value isSplit; ///< Each of `splits` is a task.
     SeenSplits splits;
@@ -56,8 +63,8 @@ private:
     Sequence s;
     s.number = number;
     s.firstToken = b.toIndex(b.load(inputs.cuLengths, number));
-    Value last = b.toIndex(b.load(inputs.cuLengths, b.add(number, b.index(1))));
-    Value count = b.sub(last, s.firstToken);
+    s.lastToken = b.toIndex(b.load(inputs.cuLengths, b.add(number, b.index(1))));
+    Value count = b.sub(s.lastToken, s.firstToken);
     s.context = b.toIndex(b.load(inputs.contextLengths, number));
     s.before = b.sub(s.context, count);
     s.full = b.div(count, b.index(perTask));
@@ -82,26 +89,70 @@ private:
   }
 
   /// The worker's tasks of a sequence. Splits: a run of neighbours, which it reads one after
-  /// another; whole tasks, of which later ones are longer: every so many. Who has the first turn
-  /// goes round from sequence to sequence.
+  /// another. Whole tasks: those of its heads, where heads divide by workers; otherwise every so
+  /// many, since later ones are longer, and who has the first turn goes round from sequence to
+  /// sequence.
   void emitShare(const Sequence &s, Value firstTask, Value tasks) {
+    Value one = b.index(1);
     Value ahead = b.rem(firstTask, inputs.workers);
     Value turn = b.rem(b.sub(b.add(inputs.worker, inputs.workers), ahead), inputs.workers);
     auto shareOf = [&](Value worker) { return b.div(b.mul(worker, tasks), inputs.workers); };
     Value begin = b.select(s.isSplit, shareOf(turn), turn);
-    Value end = b.select(s.isSplit, shareOf(b.add(turn, b.index(1))), tasks);
-    Value step = b.select(s.isSplit, b.index(1), inputs.workers);
-    b.loop(begin, end, step, [&](Value number) {
+    Value end = b.select(s.isSplit, shareOf(b.add(turn, one)), tasks);
+    Value step = b.select(s.isSplit, one, inputs.workers);
+    Value ownHeads = b.maximum(b.div(b.index(heads), inputs.workers), one);
+    Value byHeads =
+        b.compare(arith::CmpIPredicate::eq, b.mul(ownHeads, inputs.workers), b.index(heads));
+    byHeads = b.select(s.isSplit, arith::ConstantOp::create(b, b.getBoolAttr(false)), byHeads);
+    Value turns = b.div(b.add(b.sub(b.maximum(end, begin), begin), b.sub(step, one)), step);
+    Value count = b.select(byHeads, b.div(tasks, inputs.workers), turns);
+    auto numberOf = [&](Value index) {
+      Value head = b.add(b.mul(inputs.worker, ownHeads), b.rem(index, ownHeads));
+      Value ofHead = b.add(b.mul(b.div(index, ownHeads), b.index(heads)), head);
+      return b.select(byHeads, ofHead, b.add(begin, b.mul(index, step)));
+    };
+    b.loop(b.index(0), count, 1, [&](Value index) {
+      Value number = numberOf(index);
+      Value isFirst = b.compare(arith::CmpIPredicate::eq, index, b.index(0));
+      if (prepare)
+        return emitPreparation(s, number, isFirst);
       AttentionTask task = taskOf(s, number);
-      task.isFirst = b.compare(arith::CmpIPredicate::eq, number, begin);
-      Value next = b.add(number, step);
-      next = b.select(b.compare(arith::CmpIPredicate::ult, next, end), next, number);
+      task.isFirst = isFirst;
+      Value next = numberOf(b.minimum(b.add(index, one), b.sub(count, one)));
       Value unit = b.div(next, s.perUnit);
       task.followHead = b.rem(unit, b.index(heads));
       // A task that is not split begins with what its last token sees first, or near it.
       task.followKey = s.splits.beginOf(b, kernel, b.rem(next, s.perUnit));
       emitChunk(s, task, b.div(b.div(number, s.perUnit), b.index(heads)));
     });
+  }
+
+  /// Once for a head whose tasks are whole; for a run of splits, at its begin and where it reaches
+  /// the step's own keys.
+  void emitPreparation(const Sequence &s, Value number, Value isFirst) {
+    auto both = [&](Value lhs, Value rhs) -> Value { return arith::AndIOp::create(b, lhs, rhs); };
+    auto either = [&](Value lhs, Value rhs) -> Value { return arith::OrIOp::create(b, lhs, rhs); };
+    auto equal = [&](Value lhs, int64_t rhs) {
+      return b.compare(arith::CmpIPredicate::eq, lhs, b.index(rhs));
+    };
+    Value yes = arith::ConstantOp::create(b, b.getBoolAttr(true));
+    Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
+    AttentionTask task = taskOf(s, number);
+    // The worker has the head's task of `back` chunks ago, too, where its turns meet that.
+    Value chunk = b.div(b.div(number, s.perUnit), b.index(heads));
+    Value isRepeated = no;
+    for (int64_t back = 1; back < kSmallBatch; ++back) {
+      Value hasOne = b.compare(arith::CmpIPredicate::uge, chunk, b.index(back));
+      Value isOwn = equal(b.rem(b.index(back * heads), inputs.workers), 0);
+      isRepeated = either(isRepeated, both(hasOne, isOwn));
+    }
+    Value isNew = b.select(isRepeated, no, yes);
+    Value end = b.add(task.splits.beginOf(b, kernel, task.split), b.index(kernel.splitKeys()));
+    Value reaches = b.compare(arith::CmpIPredicate::ugt, end, s.before);
+    Value stores = b.select(s.isSplit, reaches, isNew);
+    Value begins = b.select(s.isSplit, either(isFirst, equal(task.split, 0)), isNew);
+    b.ifThen(either(begins, stores),
+             [&] { prepare({s.firstToken, s.lastToken, task.head, stores}); });
   }
 
   AttentionTask taskOf(const Sequence &s, Value number) {
@@ -194,7 +245,6 @@ private:
   const AttentionKernel &kernel;
   const AttentionTaskInputs &inputs;
   AttentionTasks which;
-  llvm::function_ref<void(const AttentionTask &)> body;
   int64_t heads, perTask;
   Value maySplit;
 };
@@ -202,7 +252,17 @@ private:
 
 void emitTasks(KernelBuilder &b, const AttentionKernel &kernel, const AttentionTaskInputs &inputs,
                AttentionTasks which, llvm::function_ref<void(const AttentionTask &)> body) {
-  TaskEmitter(b, kernel, inputs, which, body).emit();
+  TaskEmitter emitter(b, kernel, inputs, which);
+  emitter.body = body;
+  emitter.emit();
+}
+
+void emitPreparations(KernelBuilder &b, const AttentionKernel &kernel,
+                      const AttentionTaskInputs &inputs,
+                      llvm::function_ref<void(const AttentionPreparation &)> body) {
+  TaskEmitter emitter(b, kernel, inputs, AttentionTasks::All);
+  emitter.prepare = body;
+  emitter.emit();
 }
 
 } // namespace mlir::llm

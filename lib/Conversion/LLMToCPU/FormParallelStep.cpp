@@ -55,6 +55,8 @@ private:
     step.erase();
     count("calls", static_cast<int64_t>(plan->calls.size()));
     count("layer-loops", StepEmitter(module, library, *plan).emit());
+    if (profile)
+      StepEmitter(module, library, *plan).emitProfile();
     for (auto function : module.getOps<func::FuncOp>())
       if (function.isPrivate())
         count("tile-functions");

@@ -110,17 +110,6 @@ struct StoreKVKernel {
 };
 func::FuncOp getKernel(KernelLibrary &library, const StoreKVKernel &kernel);
 
-/// RopeKernels and a StoreKVKernel token by token. Arguments: table rows; of each of `queries`
-/// input rows and output rows; of the keys the same; values rows, cache base memref<?xi8>, slots
-/// memref<?xi32>, layer (index), scaleArguments. Rotated keys are in the output rows of keys, too.
-struct RopeStoreKVKernel {
-  llmir_cache_layout layout;
-  SmallVector<RopeKernel> queries;
-  RopeKernel keys;
-  MemRefType values;
-};
-func::FuncOp getKernel(KernelLibrary &library, const RopeStoreKVKernel &kernel);
-
 /// Causal attention over a paged cache. Instead of a range of tiles it takes (worker, workers) and
 /// finds its tasks itself. Arguments: query rows, cache base memref<?xi8>, block table
 /// memref<?xi32>, entries of a table row (index), context lengths memref<?xi32>, cumulative lengths
@@ -165,6 +154,24 @@ func::FuncOp getMergeKernel(KernelLibrary &library, const AttentionKernel &kerne
 /// Sequences may be split when they have fewer (sequence, KV head) pairs than this times the
 /// workers.
 inline constexpr int64_t kSplitTasksPerWorker = 4;
+
+/// RopeKernels and a StoreKVKernel token by token. Arguments: table rows; of each of `queries`
+/// input rows and output rows; of the keys the same; values rows, cache base memref<?xi8>, slots
+/// memref<?xi32>, layer (index), scaleArguments. Rotated keys are in the output rows of keys, too.
+///
+/// With `before` it takes (worker, workers) instead of a range of tokens, and behind the scales the
+/// number of tokens (index) and what that attention takes: context lengths, cumulative lengths,
+/// number of sequences, [positions of the tokens]. At most kSmallBatch tokens: each worker does the
+/// heads that its tasks of the attention read, so that the output rows must be its own. More: a
+/// share of the tokens.
+struct RopeStoreKVKernel {
+  llmir_cache_layout layout;
+  SmallVector<RopeKernel> queries;
+  RopeKernel keys;
+  MemRefType values;
+  std::optional<AttentionKernel> before = std::nullopt;
+};
+func::FuncOp getKernel(KernelLibrary &library, const RopeStoreKVKernel &kernel);
 
 /// Elementwise ops of rows that no matrix op took in. Arguments: left rows, right rows, output
 /// rows.

@@ -66,6 +66,7 @@ FailureOr<StepPlanner::Activations> StepPlanner::planActivations(Operation *op, 
   ActivationKernel kernel{prologue.kind,      overRows, std::nullopt,
                           input.operand.type, types[0], prologue.groupSize};
   SmallVector<PlanOperand> operands;
+  int64_t bytes = 0;
   if (overRows)
     operands.push_back(*prologue.rows);
   operands.push_back(input.operand);
@@ -76,13 +77,28 @@ FailureOr<StepPlanner::Activations> StepPlanner::planActivations(Operation *op, 
     kernel.epsilon = prologue.epsilon->convertToDouble();
     operands.append({InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{weight->offset}});
     bytesRead += weight->layout.getTotalBytes();
+    bytes = weight->layout.getTotalBytes();
   }
   operands.append(activations.operands.begin(), activations.operands.end());
   PlanCall &call =
       addCall(getKernel(library, kernel), overRows ? Partition::Rows : Partition::Tokens, {});
   call.operands = std::move(operands);
+  call.cost.bytes = bytes;
   call.redundant = true;
   return activations;
+}
+
+/// What multiplies activations of a kind, as a profile names it.
+static StringRef unitOf(ActivationType kind) {
+  switch (kind) {
+  case ActivationType::F32:
+    return "f32";
+  case ActivationType::BF16:
+    return "bf16";
+  case ActivationType::I8:
+    return "int8";
+  }
+  llvm_unreachable("unknown activation type");
 }
 
 LogicalResult StepPlanner::plan(LinearOp op) {
@@ -140,10 +156,15 @@ LogicalResult StepPlanner::plan(LinearOp op) {
                       residual ? residual->operand.type : MemRefType()};
   PlanCall &call = addCall(getKernel(library, kernel), Partition::Panels, {});
   call.tiles = tiles;
+  if (!isGated)
+    shareByHeads(op, weight->layout, call);
   call.operands.push_back(InputOperand{StepInput::NumTokens, 0, {}});
   call.operands.append(activations->operands.begin(), activations->operands.end());
   call.operands.append({InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{weight->offset}});
   bytesRead += weight->layout.getTotalBytes();
+  call.cost.unit = unitOf(*kind);
+  call.cost.bytes = weight->layout.getTotalBytes();
+  call.cost.operationsPerToken = 2 * layout.rows * layout.cols;
   if (FlatSymbolRefAttr symbol = op.getBiasAttr()) {
     FailureOr<WeightInfo> bias = getWeight(op, symbol);
     if (failed(bias))
@@ -184,10 +205,14 @@ LogicalResult StepPlanner::plan(LogitsOp op) {
       logits.type, columns, MemRefType()};
   PlanCall &call = addCall(getKernel(library, kernel), Partition::Panels, {});
   call.tiles = layout.panels();
+  call.count = Count::Rows;
   call.operands.push_back(InputOperand{StepInput::NumRows, 0, {}});
   call.operands.append(activations->operands.begin(), activations->operands.end());
   call.operands.append(
       {InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{weight->offset}, logits});
+  call.cost.unit = unitOf(*kind);
+  call.cost.bytes = weight->layout.getTotalBytes();
+  call.cost.operationsPerRow = 2 * layout.rows * layout.cols;
   bytesRead += weight->layout.getTotalBytes();
   return success();
 }

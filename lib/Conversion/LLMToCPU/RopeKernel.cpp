@@ -77,8 +77,8 @@ public:
               Value output)
       : b(builder), kernel(kernel), table(table), input(input), output(output) {}
 
-  void emit(Value token) {
-    b.loop(b.index(0), b.index(kernel.heads), 1,
+  void emit(Value token, const HeadRange &heads) {
+    b.loop(heads.first, heads.last, 1,
            [&](Value head) { emitHead(token, b.mul(head, b.index(kernel.headDim))); });
   }
 
@@ -138,13 +138,14 @@ func::FuncOp getKernel(KernelLibrary &library, const RopeKernel &kernel) {
       "rope_" + kernel.name(), {index, index, kernel.table, kernel.input, kernel.output},
       [&](KernelBuilder &b, ValueRange arguments) {
         RopeEmitter emitter(b, kernel, arguments[2], arguments[3], arguments[4]);
-        b.loop(arguments[0], arguments[1], 1, [&](Value token) { emitter.emit(token); });
+        HeadRange heads{b.index(0), b.index(kernel.heads)};
+        b.loop(arguments[0], arguments[1], 1, [&](Value token) { emitter.emit(token, heads); });
       });
 }
 
 void emitRotation(KernelBuilder &b, const RopeKernel &kernel, const RotationArguments &arguments,
-                  Value token) {
-  RopeEmitter(b, kernel, arguments.table, arguments.input, arguments.output).emit(token);
+                  Value token, const HeadRange &heads) {
+  RopeEmitter(b, kernel, arguments.table, arguments.input, arguments.output).emit(token, heads);
 }
 
 } // namespace mlir::llm

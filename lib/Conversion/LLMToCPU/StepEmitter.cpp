@@ -19,12 +19,15 @@ StepEmitter::StepEmitter(ModuleOp module, const KernelLibrary &library, const St
     : module(module), library(library), plan(plan), b(module.getLoc(), module.getContext()) {}
 
 int64_t StepEmitter::emit() {
-  MLIRContext *context = module.getContext();
-  Type pointer = LLVM::LLVMPointerType::get(context);
-  Type i32 = b.getI32Type();
+  Type pointer = LLVM::LLVMPointerType::get(module.getContext());
+  emitFunction(LLMIR_MODEL_STEP_SYMBOL, {pointer, b.getI32Type(), b.getI32Type()});
+  emitABIVersion();
+  return loops;
+}
+
+void StepEmitter::emitFunction(StringRef name, TypeRange arguments) {
   b.setInsertionPointToEnd(module.getBody());
-  auto function =
-      func::FuncOp::create(b, LLMIR_MODEL_STEP_SYMBOL, b.getFunctionType({pointer, i32, i32}, {}));
+  auto function = func::FuncOp::create(b, name, b.getFunctionType(arguments, {}));
   entry = function.addEntryBlock();
   b.setInsertionPointToStart(entry);
   args = entry->getArgument(0);
@@ -32,6 +35,8 @@ int64_t StepEmitter::emit() {
   worker = b.toIndex(workerInt);
   workers = b.toIndex(entry->getArgument(2));
   emitArguments();
+  if (entry->getNumArguments() > 3)
+    emitProfileArguments();
   entryEnd = func::ReturnOp::create(b);
   // Views are made before this marker, calls after it.
   b.setInsertionPoint(entryEnd);
@@ -40,8 +45,6 @@ int64_t StepEmitter::emit() {
   b.setInsertionPoint(marker);
   for (const PlanSegment &segment : plan.formLoops())
     emitSegment(segment);
-  emitABIVersion();
-  return loops;
 }
 
 void StepEmitter::emitABIVersion() {
@@ -86,6 +89,7 @@ void StepEmitter::emitArguments() {
   logits = loadBytes(offsetof(llmir_step_args, logits));
   weights = loadBytes(offsetof(llmir_step_args, weights));
   workspace = loadBytes(offsetof(llmir_step_args, workspace));
+  workspacePointer = loadField(offsetof(llmir_step_args, workspace), pointer);
   barrierFunction = loadField(offsetof(llmir_step_args, barrier), pointer);
   team = loadField(offsetof(llmir_step_args, team), pointer);
 
@@ -101,11 +105,12 @@ void StepEmitter::emitArguments() {
   Value null = LLVM::ZeroOp::create(b, pointer);
   hasTree = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::ne, masks, null);
   // Without masks there is still memory, whose content does not matter.
-  masks = LLVM::SelectOp::create(b, hasTree, masks,
-                                 loadField(offsetof(llmir_step_args, workspace), pointer));
+  masks = LLVM::SelectOp::create(b, hasTree, masks, workspacePointer);
   treeMask = emitMemRefAt(b, masks, library.vectorType(b.getI64Type()), tokenCount);
   emitPartials(shared);
   emitCaches();
+  for (int64_t set : {0, 1})
+    emitResetClaims(b.index(set));
 }
 
 /// The partial states of attention, and whether a sequence may be split in this step: which is the
@@ -260,35 +265,72 @@ Value StepEmitter::getOperand(const PlanOperand &operand, Value iteration, int64
 //===--- Calls --------------------------------------------------------------------------------===//
 
 void StepEmitter::emitSegment(const PlanSegment &segment) {
+  claimsInSegment = 0;
+  claimsOfRepetition = llvm::count_if(
+      segment.calls, [](const PlanCall &call) { return call.partition == Partition::Panels; });
   if (segment.repetitions == 1) {
     for (const PlanCall &call : segment.calls)
       emitCall(call, Value(), SmallVector<int64_t>(call.operands.size(), 0));
-    return;
+  } else {
+    ++loops;
+    b.loop(b.index(0), b.index(segment.repetitions), 1, [&](Value iteration) {
+      for (auto [call, steps] : llvm::zip_equal(segment.calls, segment.steps))
+        emitCall(call, iteration, steps);
+    });
   }
-  ++loops;
-  b.loop(b.index(0), b.index(segment.repetitions), 1, [&](Value iteration) {
-    for (auto [call, steps] : llvm::zip_equal(segment.calls, segment.steps))
-      emitCall(call, iteration, steps);
-  });
+  claimsBefore += claimsOfRepetition * segment.repetitions;
 }
 
 void StepEmitter::emitCall(const PlanCall &call, Value iteration, ArrayRef<int64_t> steps) {
-  if (call.sumsOverRanks) {
-    emitSumOverRanks(call);
-    return emitBarrier(call.barrierAfter);
+  if (!times) {
+    emitWork(call, iteration, steps);
+    return emitBarrier(call);
   }
+  size_t number = numCalls++;
+  Value begin = emitNow();
+  emitWork(call, iteration, steps);
+  Value worked = emitNow();
+  addTime(number, 0, begin, worked);
+  emitBarrier(call);
+  if (call.barrierAfter != Barrier::Never)
+    addTime(number, 1, worked, emitNow());
+}
+
+void StepEmitter::emitWork(const PlanCall &call, Value iteration, ArrayRef<int64_t> steps) {
+  if (call.sumsOverRanks)
+    return emitSumOverRanks(call);
   auto [begin, end] = emitRange(call);
   SmallVector<Value> operands = {begin, end};
   for (auto [operand, step] : llvm::zip_equal(call.operands, steps))
     operands.push_back(getOperand(operand, iteration, step));
-  func::CallOp::create(b, call.function, operands);
-  emitBarrier(call.barrierAfter);
+  auto emitOwn = [&] { func::CallOp::create(b, call.function, operands); };
+  if (call.partition != Partition::Panels)
+    return emitOwn();
+  b.ifThen(
+      call.count == Count::Rows ? isSmallRows : isSmallTokens,
+      [&] {
+        if (call.headTiles.empty())
+          return emitOwn();
+        b.ifThen(emitIsByHeads(call.kvHeads), [&] { emitSharedByHeads(call, operands); }, emitOwn);
+      },
+      [&] { emitClaimedTiles(call, operands, iteration); });
 }
 
-/// This worker's contiguous share of `count` tiles.
-std::pair<Value, Value> StepEmitter::emitShare(Value count) {
-  Value begin = b.div(b.mul(worker, count), workers);
-  Value end = b.div(b.mul(b.add(worker, b.index(1)), count), workers);
+/// A call for each range of tiles that belongs to this worker's share of the heads.
+void StepEmitter::emitSharedByHeads(const PlanCall &call, ArrayRef<Value> operands) {
+  auto [begin, end] = emitShare(b.index(call.kvHeads));
+  SmallVector<Value> own(operands);
+  for (const HeadTiles &tiles : call.headTiles) {
+    own[0] = b.add(b.index(tiles.first), b.mul(begin, b.index(tiles.perHead)));
+    own[1] = b.add(b.index(tiles.first), b.mul(end, b.index(tiles.perHead)));
+    func::CallOp::create(b, call.function, own);
+  }
+}
+
+/// A worker's contiguous share of `count` tiles.
+std::pair<Value, Value> StepEmitter::emitShare(Value count, Value ofWorker) {
+  Value begin = b.div(b.mul(ofWorker, count), workers);
+  Value end = b.div(b.mul(b.add(ofWorker, b.index(1)), count), workers);
   return {begin, end};
 }
 
@@ -304,33 +346,6 @@ std::pair<Value, Value> StepEmitter::emitRange(const PlanCall &call) {
     return {begin, end};
   Value isSmall = overRows ? isSmallRows : isSmallTokens;
   return {b.select(isSmall, b.index(0), begin), b.select(isSmall, count, end)};
-}
-
-void StepEmitter::emitBarrier(Barrier barrier) {
-  auto wait = [&] {
-    LLVM::CallOp::create(b,
-                         LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()),
-                                                     {team.getType(), b.getI32Type()}),
-                         ValueRange{barrierFunction, team, workerInt});
-  };
-  auto negate = [&](Value condition) -> Value {
-    Value one = arith::ConstantOp::create(b, b.getBoolAttr(true));
-    return arith::XOrIOp::create(b, condition, one);
-  };
-  switch (barrier) {
-  case Barrier::Never:
-    return;
-  case Barrier::Always:
-    return wait();
-  case Barrier::SmallTokens:
-    return b.ifThen(isSmallTokens, wait);
-  case Barrier::LargeTokens:
-    return b.ifThen(negate(isSmallTokens), wait);
-  case Barrier::LargeRows:
-    return b.ifThen(negate(isSmallRows), wait);
-  case Barrier::Splits:
-    return b.ifThen(mayBeSplit, wait);
-  }
 }
 
 } // namespace mlir::llm

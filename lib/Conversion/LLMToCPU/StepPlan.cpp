@@ -6,16 +6,19 @@
 
 namespace mlir::llm {
 
-/// The barrier between two successive calls. A redundant call of a small batch writes the worker's
-/// own buffer, so nobody waits for it, but reads what others wrote; calls over tokens hand each
-/// token to the same worker.
+/// The barrier between two successive calls. A redundant or preparing call of a small batch writes
+/// what the worker alone reads, so nobody waits for it, but reads what others wrote; calls over
+/// tokens hand each token to the same worker.
 static Barrier barrierBetween(const PlanCall &first, const PlanCall &second) {
   if (second.merges)
     return Barrier::Splits;
-  if (first.redundant)
+  if (first.redundant || first.prepares)
     return first.partition == Partition::Rows ? Barrier::LargeRows : Barrier::LargeTokens;
-  if (first.partition == Partition::Tokens && second.partition == Partition::Tokens)
-    return second.redundant ? Barrier::SmallTokens : Barrier::Never;
+  if (second.prepares && !first.headTiles.empty())
+    return Barrier::UnlessOwn;
+  if (first.partition == Partition::Tokens &&
+      (second.partition == Partition::Tokens || second.prepares))
+    return second.redundant || second.prepares ? Barrier::SmallTokens : Barrier::Never;
   return Barrier::Always;
 }
 
@@ -27,8 +30,10 @@ void StepPlan::placeBarriers() {
 /// Whether two calls are the same but for constants.
 static bool isSameCall(const PlanCall &a, const PlanCall &b) {
   if (a.function != b.function || a.partition != b.partition || a.tiles != b.tiles ||
-      a.redundant != b.redundant || a.merges != b.merges || a.sumsOverRanks != b.sumsOverRanks ||
-      a.barrierAfter != b.barrierAfter || a.operands.size() != b.operands.size())
+      a.redundant != b.redundant || a.merges != b.merges || a.prepares != b.prepares ||
+      a.count != b.count || a.headTiles != b.headTiles || a.kvHeads != b.kvHeads ||
+      a.sumsOverRanks != b.sumsOverRanks || a.barrierAfter != b.barrierAfter ||
+      a.operands.size() != b.operands.size())
     return false;
   for (auto [left, right] : llvm::zip_equal(a.operands, b.operands)) {
     bool bothConstant = std::holds_alternative<ConstantOperand>(left) &&

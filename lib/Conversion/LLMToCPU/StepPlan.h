@@ -17,6 +17,9 @@ namespace mlir::llm {
 /// itself, which costs less than a barrier.
 inline constexpr int64_t kSmallBatch = 4;
 
+/// Bytes of a worker's counter of claims: a line, and the next, which processors fetch with it.
+inline constexpr int64_t kClaimSetBytes = 128;
+
 /// What a count is of.
 enum class Count : uint8_t { Tokens, Rows };
 
@@ -86,19 +89,47 @@ enum class Barrier : uint8_t {
   SmallTokens, ///< When the tokens are at most kSmallBatch.
   LargeTokens,
   LargeRows,
-  Splits ///< When the attention of a sequence may be split.
+  Splits,    ///< When the attention of a sequence may be split.
+  UnlessOwn, ///< Unless the call's tiles were shared by KV heads.
+};
+
+/// Tiles that belong to KV heads, so many to each, the first head's first.
+struct HeadTiles {
+  int64_t first, perHead;
+  bool operator==(const HeadTiles &) const = default;
+};
+
+/// What a call takes at least: what it reads of memory and the operations (a multiplication and an
+/// addition are two) of its unit. Activations count nothing: they stay in caches.
+struct PlanCost {
+  StringRef unit = "f32";         ///< Or "int8", "bf16": what multiplies.
+  int64_t bytes = 0;              ///< Once a step.
+  int64_t bytesPerToken = 0;      ///< Of the step.
+  int64_t bytesPerKey = 0;        ///< Of a context, once for all its tokens.
+  int64_t operationsPerToken = 0; ///< Of the step.
+  int64_t operationsPerRow = 0;   ///< Of logits.
+  int64_t operationsPerKey = 0;   ///< That a token sees.
 };
 
 struct PlanCall {
   func::FuncOp function;
   Partition partition = Partition::Tokens;
-  int64_t tiles = 0;      ///< Of Panels.
-  bool redundant = false; ///< In small batches every worker computes all tiles for itself.
-  bool merges = false;    ///< Reads what split tasks of the call before wrote, and nothing else.
+  int64_t tiles = 0;           ///< Of Panels,
+  Count count = Count::Tokens; ///< which meet these.
+  bool redundant = false;      ///< In small batches every worker computes all tiles for itself.
+  bool merges = false; ///< Reads what split tasks of the call before wrote, and nothing else.
+  /// In small batches each worker does for itself what its tasks of the next call read.
+  bool prepares = false;
+  /// Of Panels whose next call prepares: where the panels of `kvHeads` heads lie. In a small batch
+  /// without splits, when the workers divide the heads, worker w computes those of the w-th share
+  /// of the heads, which alone its tasks of attention read: no barrier is needed between them.
+  SmallVector<HeadTiles> headTiles;
+  int64_t kvHeads = 0;
   /// Instead of a function: one worker adds the rows of the only operand up over all ranks.
   bool sumsOverRanks = false;
   SmallVector<PlanOperand> operands;
   Barrier barrierAfter = Barrier::Never;
+  PlanCost cost;
 };
 
 /// A sequence of calls, or a loop over one: call i of repetition n has the constants of
@@ -122,6 +153,7 @@ struct StepPlan {
   WorkspaceSize workspace;
   int64_t scratchOffset = 0; ///< Of StepInput::Scratch in the private area.
   int64_t scratchElements = 0;
+  int64_t claimsOffset = 0;    ///< Of two sets of claims (StepClaims.cpp) in the private area.
   int64_t partialElements = 0; ///< Of StepInput::Partials, behind the workers' private areas.
   /// The attention with the shortest splits and the fewest KV heads decides when sequences may be
   /// split; 0: none is.

@@ -135,15 +135,18 @@ FailureOr<StepPlan> StepPlanner::plan() {
     if (failed(planOp(&op)))
       return failure();
     releaseOperands(&op);
-    // Memory is used again only behind a barrier, which every call that is not over tokens gets.
-    if (!result.calls.empty() && result.calls.back().partition != Partition::Tokens)
+    // Memory is used again only behind a barrier, which every call that is not over tokens gets but
+    // those of a layer's heads.
+    if (!result.calls.empty() && result.calls.back().partition != Partition::Tokens &&
+        !result.calls.back().prepares && result.calls.back().headTiles.empty())
       tokenArea.flush();
   }
   result.placeBarriers();
   int64_t scratchBytes = (result.scratchElements * 4 + 63) / 64 * 64;
-  result.scratchOffset = privateBytes;
+  result.claimsOffset = privateBytes;
+  result.scratchOffset = privateBytes + 2 * kClaimSetBytes;
   result.workspace = {result.partialElements * 4, tokenArea.highWater(), rowArea.highWater(),
-                      privateBytes + scratchBytes};
+                      result.scratchOffset + scratchBytes};
   return std::move(result);
 }
 
@@ -165,9 +168,11 @@ LogicalResult StepPlanner::plan(EmbeddingOp op) {
   Place output = createRows(op.getOutput(), columnsOf(op.getOutput()));
   const ::llmir::PackedLayout &layout = weight->layout.getMatrix();
   bytesRead += layout.panelBytes() / ::llmir::kPanelRows;
-  addCall(getKernel(library, EmbeddingKernel{layout, output.operand.type}), Partition::Tokens,
-          {*tokens, InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{weight->offset},
-           output.operand});
+  PlanCall &call =
+      addCall(getKernel(library, EmbeddingKernel{layout, output.operand.type}), Partition::Tokens,
+              {*tokens, InputOperand{StepInput::Weights, 0, {}}, ConstantOperand{weight->offset},
+               output.operand});
+  call.cost.bytesPerToken = layout.panelBytes() / ::llmir::kPanelRows;
   return success();
 }
 
@@ -273,6 +278,9 @@ LogicalResult StepPlanner::plan(PagedAttentionOp op) {
                             InputOperand{StepInput::Partials, 0, {}}, output.operand});
   addScales(call, kernel.layout, *cache);
   call.operands.append(optional);
+  const llmir_cache_layout &layout = kernel.layout;
+  call.cost.bytesPerKey = layout.head_stride * layout.num_kv_heads / layout.block_size;
+  call.cost.operationsPerKey = 2 * kernel.heads * (layout.key_head_dim + layout.value_head_dim);
   if (kernel.partialStates() == 0)
     return success();
   result.partialElements = std::max(result.partialElements, kernel.partialElements());

@@ -88,6 +88,7 @@ private:
   LogicalResult plan(RopeOp op);
   LogicalResult plan(RopeStoreKVOp op);
   template <typename OpTy> FailureOr<BufferOperand> getRopeTable(OpTy op);
+  void shareByHeads(LinearOp op, const WeightLayout &layout, PlanCall &call);
 
   // Sums over ranks (CollectivePlanning.cpp).
   LogicalResult plan(AllReduceOp op);

@@ -142,13 +142,14 @@ func::FuncOp getKernel(KernelLibrary &library, const StoreKVKernel &kernel) {
       "store_kv_" + cacheName(layout), types, [&](KernelBuilder &b, ValueRange arguments) {
         StoreKVArguments store = {arguments[2], arguments[3], arguments[4],
                                   arguments[5], arguments[6], arguments.drop_front(7)};
+        HeadRange heads{b.index(0), b.index(layout.num_kv_heads)};
         b.loop(arguments[0], arguments[1], 1,
-               [&](Value token) { emitStoreKV(b, layout, store, token); });
+               [&](Value token) { emitStoreKV(b, layout, store, token, heads); });
       });
 }
 
 void emitStoreKV(KernelBuilder &b, const llmir_cache_layout &layout,
-                 const StoreKVArguments &arguments, Value token) {
+                 const StoreKVArguments &arguments, Value token, const HeadRange &heads) {
   ValueRange scales = arguments.scales;
   Value keyScales, valueScales;
   if (CacheSide::keys(layout).hasConstantScale()) {
@@ -167,7 +168,7 @@ void emitStoreKV(KernelBuilder &b, const llmir_cache_layout &layout,
     Value position = b.toIndex(slot);
     Value block = b.div(position, b.index(layout.block_size));
     Value inBlock = b.rem(position, b.index(layout.block_size));
-    b.loop(b.index(0), b.index(layout.num_kv_heads), 1, [&](Value head) {
+    b.loop(heads.first, heads.last, 1, [&](Value head) {
       Value address = emitHeadAddress(b, layout, block, layer, head);
       Value constant = b.add(b.mul(layer, b.index(layout.num_kv_heads)), head);
       Value scaleAt = b.add(address, b.mul(inBlock, b.index(scaleSize)));

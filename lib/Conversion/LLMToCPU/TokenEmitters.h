@@ -12,18 +12,23 @@ namespace mlir::llm {
 struct RotationArguments {
   Value table, input, output;
 };
-/// Rotates the heads of a token.
+/// Heads from `first` to before `last`.
+struct HeadRange {
+  Value first, last;
+};
+
+/// Rotates heads of a token.
 void emitRotation(KernelBuilder &b, const RopeKernel &kernel, const RotationArguments &arguments,
-                  Value token);
+                  Value token, const HeadRange &heads);
 
 /// What StoreKVKernel takes.
 struct StoreKVArguments {
   Value keys, values, base, slots, layer;
   ValueRange scales;
 };
-/// Writes a token's keys and values into its slot, if it has one.
+/// Writes the keys and values of a token's KV heads into its slot, if it has one.
 void emitStoreKV(KernelBuilder &b, const llmir_cache_layout &layout,
-                 const StoreKVArguments &arguments, Value token);
+                 const StoreKVArguments &arguments, Value token, const HeadRange &heads);
 
 } // namespace mlir::llm
 

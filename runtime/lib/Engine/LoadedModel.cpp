@@ -241,6 +241,14 @@ Status LoadedModel::loadCode(const std::string &path) {
   step_ = reinterpret_cast<llmir_step_fn>(dlsym(file_->library, stepSymbol_.c_str()));
   if (!step_)
     return dataLoss("the code has no symbol '" + stepSymbol_ + "'");
+  // What ends the name of a version's step ends those of its profile, too.
+  std::string ending = stepSymbol_.starts_with(LLMIR_MODEL_STEP_SYMBOL)
+                           ? stepSymbol_.substr(std::strlen(LLMIR_MODEL_STEP_SYMBOL))
+                           : "";
+  profile_ = reinterpret_cast<llmir_profile_fn>(
+      dlsym(file_->library, (LLMIR_MODEL_PROFILE_SYMBOL + ending).c_str()));
+  profileTable_ = static_cast<const char *>(
+      dlsym(file_->library, (LLMIR_MODEL_PROFILE_TABLE_SYMBOL + ending).c_str()));
   return Status::ok();
 }
 

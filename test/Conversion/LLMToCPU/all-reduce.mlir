@@ -7,8 +7,13 @@ llm.weight @o : tensor<64x64xf32>
 
 // CHECK: func.func @llmir_model_step(%{{.*}}: !llvm.ptr, %[[WORKER:.*]]: i32, %{{.*}}: i32) {
 // CHECK: call @embedding_96x64
+// CHECK: scf.if
+// CHECK-NEXT: call @linear_f32_{{.*}}64x64
+// Tiles of a large batch are claimed.
+// CHECK: scf.while
+// CHECK: llvm.atomicrmw add
 // CHECK: call @linear_f32_{{.*}}64x64
-// CHECK-NEXT: llvm.call %[[BARRIER:.*]](%[[TEAM:.*]], %[[WORKER]])
+// CHECK: llvm.call %[[BARRIER:.*]](%[[TEAM:.*]], %[[WORKER]])
 // CHECK: scf.if
 // CHECK: %[[FUNCTION:.*]] = llvm.load
 // CHECK: %[[COLLECTIVE:.*]] = llvm.load

@@ -65,7 +65,10 @@ def FormParallelStepPass : Pass<"llm-form-parallel-step", "::mlir::ModuleOp"> {
       "LLVM names of the features that the code may use; the host's when empty.">,
     ListOption<"emulate", "emulate", "std::string",
       "LLVM names of features whose schedules are used although the code may not use their "
-      "instructions: arithmetic with the same results stands for them.">
+      "instructions: arithmetic with the same results stands for them.">,
+    Option<"profile", "profile", "bool", /*default=*/"false",
+      "Adds llmir_model_profile, the same step with a clock around each call, and the table of its "
+      "calls.">
   ];
   let dependentDialects = KernelDialects;
 }

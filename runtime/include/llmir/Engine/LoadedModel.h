@@ -10,6 +10,7 @@
 #include "llmir/Device/HostMemory.h"
 #include "llmir/Device/WorkerTeam.h"
 #include "llmir/Engine/Manifest.h"
+#include "llmir/ProfileABI.h"
 
 #include <cstdint>
 #include <functional>
@@ -24,8 +25,8 @@ namespace llmir {
 enum class WeightCheck { Skip, Verify };
 
 struct LoadOptions {
-  /// Copies the weights, each worker the share that lies where it will read; the calling thread
-  /// alone when null. Not kept.
+  /// Copies the weights, each worker a share of whole huge pages, so that they are spread over the
+  /// workers' memory nodes; the calling thread alone when null. Not kept.
   WorkerTeam *team = nullptr;
   WeightCheck weightCheck = WeightCheck::Skip;
   /// Told (bytes done, bytes in all) as the weights are copied, from the calling thread.
@@ -62,6 +63,10 @@ public:
   const std::string &level() const { return level_; }
   /// The compiled step; call it from every worker.
   llmir_step_fn step() const { return step_; }
+  /// The step with clocks and the table of its calls as JSON; null unless the file was compiled for
+  /// profiling.
+  llmir_profile_fn profile() const { return profile_; }
+  const char *profileTable() const { return profileTable_; }
   /// Packed weights, aligned to a huge page.
   const uint8_t *weights() const { return weights_.data(); }
   /// The tokenizer section: a GGUF file without tensors. In memory as long as the model.
@@ -85,6 +90,8 @@ private:
   HostMemory weights_;
   std::string level_, stepSymbol_;
   llmir_step_fn step_ = nullptr;
+  llmir_profile_fn profile_ = nullptr;
+  const char *profileTable_ = nullptr;
 };
 
 } // namespace llmir

@@ -269,6 +269,7 @@ static void emitTile(SplitContext &split, Value firstKey) {
   Value valid = b.minimum(b.sub(split.end, firstKey), b.index(split.tileKeys));
   split.enterTile(firstKey);
   split.keyWords ? emitWordScores(split, valid) : emitScores(split, valid);
+  emitValueFetch(split);
   emitSoftmax(split, firstKey);
   split.hasValueWords ? emitWordValues(split, valid) : emitValues(split, firstKey, valid);
 }

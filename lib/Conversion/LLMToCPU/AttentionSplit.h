@@ -178,6 +178,11 @@ private:
   Value firstBlock, inBlock; ///< Of the tile.
 };
 
+/// Fetches the tile's values from the second cache level into the first, while softmax reads
+/// nothing: passes over their channels leave out every other line, which the processor's own
+/// fetching does not follow.
+void emitValueFetch(SplitContext &split);
+
 /// vdpbf16ps: `sums` plus the two products of each lane's pairs of bf16, the second first.
 Value emitPairDots(SplitContext &split, Value sums, Value pairs, Value factors);
 

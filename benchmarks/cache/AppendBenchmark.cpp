@@ -18,6 +18,7 @@ using namespace llmir::benchmark;
 namespace {
 
 constexpr int64_t numLayers = 2, numHeads = 8, dim = 64, blockSize = 16;
+constexpr int64_t poolBytes = 64 << 20;
 constexpr int64_t numTokens = 16384; // 32 MB each of keys and values in f16: more than caches hold
 
 struct Storage {
@@ -120,10 +121,15 @@ void touchToken(const llmir_cache_layout &layout, uint8_t *base, int64_t slot) {
     }
 }
 
-/// One token for each of 64 of 1024 sequences, in turn, so that lines come from memory; the
-/// touching is done to 64 others.
+/// One token for each of 64 of many sequences, in turn; the touching is done to 64 others. The pool
+/// has at least 64 MB, so that lines come from memory.
 void appendToken(const Storage &storage, const std::string &what) {
-  constexpr int32_t numSequences = 1024, batch = 64;
+  constexpr int32_t batch = 64;
+  StatusOr<llmir_cache_layout> layout = makeCacheLayout(parametersOf(storage, blockSize));
+  require(layout.status());
+  int32_t numSequences = 1024;
+  while (numSequences * layout->block_stride < poolBytes)
+    numSequences *= 2;
   PagedKVCache cache(parametersOf(storage, blockSize), storage.array, numSequences);
   require(cache.status());
   setConstants(cache);

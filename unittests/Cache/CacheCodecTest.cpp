@@ -205,6 +205,49 @@ TEST(CacheCodecTest, StoresAndReadsLikeTheReference) {
   EXPECT_EQ(checked, 3 * (2 * (3 + 2 + 4 * 2 + 4 * 2 * 3) + 1));
 }
 
+/// More groups than CacheCodec keeps the factors of, and groups of whole vectors.
+TEST(CacheCodecTest, StoresManyGroupsAndWideOnes) {
+  for (ElementType type : {ElementType::I8, ElementType::I4, ElementType::F8E5M2})
+    for (int64_t group : {1, 4, 8, 16, 24, 48})
+      for (ElementType array : {ElementType::F32, ElementType::F16, ElementType::BF16}) {
+        constexpr int64_t dim = 192;
+        StatusOr<llmir_cache_layout> layout =
+            makeCacheLayout({.keyType = type,
+                             .valueType = type,
+                             .numLayers = 1,
+                             .numKVHeads = 1,
+                             .keyHeadDim = dim,
+                             .valueHeadDim = dim,
+                             .blockSize = 20,
+                             .maxSeqLen = 20,
+                             .keyScales = ScaleGranularity::Group,
+                             .valueScales = ScaleGranularity::Group,
+                             .scaleType = ElementType::F16,
+                             .keyScaleGroup = group,
+                             .valueScaleGroup = group});
+        ASSERT_TRUE(layout.isOk()) << layout.status().message();
+        CacheCodec keys(*layout, CacheSide::Keys, array), values(*layout, CacheSide::Values, array);
+        std::vector<uint8_t> ours(static_cast<size_t>(layout->block_stride), 0x5a), expected = ours;
+        std::mt19937 random(5);
+        for (auto [first, count] : {std::pair<int64_t, int64_t>{0, 18}, {18, 1}, {19, 1}}) {
+          std::vector<uint8_t> keyRows, valueRows;
+          for (int64_t t = first; t < first + count; ++t) {
+            std::vector<double> key = randomNumbers(dim, random),
+                                value = randomNumbers(dim, random);
+            std::vector<uint8_t> keyRow = toArray(key, array), valueRow = toArray(value, array);
+            keyRows.insert(keyRows.end(), keyRow.begin(), keyRow.end());
+            valueRows.insert(valueRows.end(), valueRow.begin(), valueRow.end());
+            reference::storeToken(*layout, expected.data(), 0, t, key, value, {});
+          }
+          StoredTokens target{ours.data(), first, count, 0};
+          keys.encode(target, {keyRows.data(), keys.rowBytes()});
+          values.encode(target, {valueRows.data(), values.rowBytes()});
+        }
+        ASSERT_EQ(ours, expected) << elementTypeName(array) << " in " << elementTypeName(type)
+                                  << ", groups of " << group;
+      }
+}
+
 TEST(CacheCodecTest, AppendingNeverRewritesAStoredValue) {
   for (const Storage &storage : allStorage()) {
     StatusOr<llmir_cache_layout> layout = layoutOf(storage);

@@ -171,9 +171,9 @@ TEST(RowKernelsTest, FindsTheLargestMagnitude) {
       for (size_t i = 0; i < numbers.size(); ++i)
         largest = std::fmax(largest, std::abs(elementOf(row, array, i)));
       for (const RowKernels &kernels : allKernels(array, array)) {
-        float found = -1;
-        kernels.maxMagnitudes(source(row), 1, count, &found);
-        ASSERT_EQ(found, largest) << count;
+        float found[8] = {-1};
+        kernels.maxMagnitudes(source(row), 1, count, found);
+        ASSERT_EQ(found[0], largest) << count;
       }
     }
 }

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 
 namespace llmir {
 
@@ -17,6 +16,8 @@ namespace {
 
 /// Tokens and units of a tile. A unit has at most 4 bytes.
 constexpr int64_t tileTokens = 16, tileUnits = 64, tileStride = tileUnits * 4;
+/// Of how many groups the factors are kept between storing scales and codes.
+constexpr int64_t keptGroups = 64;
 
 float largestCode(ElementType storage) {
   switch (storage) {
@@ -31,21 +32,7 @@ float largestCode(ElementType storage) {
   }
 }
 
-/// What a scale is at most.
-float largestScale(ElementType scaleType) {
-  return scaleType == ElementType::F16 ? 65504 : std::numeric_limits<float>::infinity();
-}
-
 constexpr float ones[tileTokens] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-
-void storeScale(uint8_t *address, float scale, ElementType type) {
-  if (type == ElementType::F32) {
-    std::memcpy(address, &scale, sizeof(scale));
-    return;
-  }
-  uint16_t bits = type == ElementType::F16 ? floatToHalf(scale) : floatToBFloat16(scale);
-  std::memcpy(address, &bits, sizeof(bits));
-}
 
 float loadScale(const uint8_t *address, ElementType type) {
   if (type == ElementType::F32) {
@@ -68,23 +55,31 @@ void copyRow(uint8_t *to, const uint8_t *from, int64_t bytes) {
     to[at] = from[at];
 }
 
-float scaleBeforeRounding(float magnitude, ElementType storage, ElementType scaleType) {
-  return std::min(magnitude / largestCode(storage), largestScale(scaleType));
+/// A call would cost more than the copy.
+void copyScale(uint8_t *to, const uint8_t *from, int64_t size) {
+  if (size == 2)
+    std::memcpy(to, from, 2);
+  else
+    std::memcpy(to, from, 4);
 }
+
+float inverseOf(float scale) { return scale > 0 ? 1 / scale : 0; }
 
 } // namespace
 
 float scaleForMagnitude(float magnitude, ElementType storage, ElementType scaleType) {
-  uint8_t stored[sizeof(float)];
-  storeScale(stored, scaleBeforeRounding(magnitude, storage, scaleType), scaleType);
+  float largest[factorElements] = {magnitude}, inverses[factorElements];
+  uint8_t stored[sizeof(largest)];
+  rowKernels(ElementType::F32, scaleType)
+      .makeScales(largest, 1, largestCode(storage), stored, inverses);
   return loadScale(stored, scaleType);
 }
 
 float maxMagnitude(ElementType array, const void *data, int64_t count) {
-  float largest;
+  float largest[factorElements];
   rowKernels(array, array)
-      .maxMagnitudes({static_cast<const uint8_t *>(data), 0}, 1, count, &largest);
-  return largest;
+      .maxMagnitudes({static_cast<const uint8_t *>(data), 0}, 1, count, largest);
+  return largest[0];
 }
 
 CacheCodec::CacheCodec(const llmir_cache_layout &layout, CacheSide side, ElementType array) {
@@ -136,6 +131,8 @@ void CacheCodec::setValues(const llmir_cache_layout &layout) {
 }
 
 uint8_t *CacheCodec::address(const StoredTokens &tokens, int64_t token, int64_t unit) const {
+  if (interleave_ == 1) // a division costs as much as a token of a narrow head
+    return tokens.head + start_ + token * tokenStride_ + unit * unitStride_;
   return tokens.head + start_ + token / interleave_ * tokenStride_ +
          token % interleave_ * unitSize_ + unit * unitStride_;
 }
@@ -144,115 +141,120 @@ uint8_t *CacheCodec::scaleAddress(const StoredTokens &tokens, int64_t token, int
   return tokens.head + scaleStart_ + group * scaleStride_ + token * elementSize(scaleType_);
 }
 
-/// Stores `count` scales, the first one of (token, group).
-void CacheCodec::storeRun(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
-                          const float *scales, int64_t count) const {
-  uint8_t *address = scaleAddress(tokens, token, group);
-  if (axis == Axis::Tokens && count > 4) { // side by side
-    scaleKernels_->encode({reinterpret_cast<const uint8_t *>(scales), 0}, 1, count, ones,
-                          {address, 0});
-    return;
-  }
-  int64_t stride = axis == Axis::Tokens ? elementSize(scaleType_) : scaleStride_;
-  for (int64_t i = 0; i < count; ++i)
-    storeScale(address + i * stride, scales[i], scaleType_);
-}
-
-/// What codes are times: of `count` (token, group)s.
-void CacheCodec::loadFactors(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
+/// What codes are times: of `count` tokens' groups.
+void CacheCodec::loadFactors(const StoredTokens &tokens, int64_t token, int64_t group,
                              int64_t count, float *factors) const {
   if (storedGroups_ == 0) {
     std::fill_n(factors, count, hasScales_ ? tokens.constantScale : 1.0f);
     return;
   }
   const uint8_t *address = scaleAddress(tokens, token, group);
-  if (axis == Axis::Tokens && count > 4) {
+  if (count > 4) {
     scaleKernels_->decode({address, 0}, 1, count, ones, {reinterpret_cast<uint8_t *>(factors), 0});
     return;
   }
-  int64_t stride = axis == Axis::Tokens ? elementSize(scaleType_) : scaleStride_;
   for (int64_t i = 0; i < count; ++i)
-    factors[i] = loadScale(address + i * stride, scaleType_);
+    factors[i] = loadScale(address + i * elementSize(scaleType_), scaleType_);
 }
 
-void CacheCodec::loadInverses(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
-                              int64_t count, float *inverses) const {
-  loadFactors(tokens, token, group, axis, count, inverses);
-  if (!hasScales_)
+/// Stores the scales of at most a tile's tokens, and gives what their elements are multiplied by:
+/// of group g and the i-th token at inverses[g * tileTokens + i], or of a single token at
+/// inverses[g]; where there are more groups than are kept, nothing.
+void CacheCodec::storeScales(const StoredTokens &target, ConstTokenRows rows,
+                             float *inverses) const {
+  if (storedGroups_ == 0) {
+    std::fill_n(inverses, target.count, hasScales_ ? inverseOf(target.constantScale) : 1.0f);
     return;
-  for (int64_t i = 0; i < count; ++i) {
-    float inverse = 1 / inverses[i];
-    inverses[i] = inverses[i] > 0 ? inverse : 0;
   }
-}
-
-void CacheCodec::storeScales(const StoredTokens &target, ConstTokenRows rows) const {
-  // Many at once: of neighbouring tokens, or of the groups of a single one.
-  float scales[tileUnits];
-  float code = largestCode(storage_), most = largestScale(scaleType_);
-  bool isSingle = target.count == 1;
-  int64_t tokenStep = isSingle ? 1 : tileTokens, groupStep = isSingle ? tileUnits : 1;
-  for (int64_t t = 0; t < target.count; t += tokenStep)
-    for (int64_t g = 0; g < storedGroups_; g += groupStep) {
-      int64_t count =
-          isSingle ? std::min(groupStep, storedGroups_ - g) : std::min(tokenStep, target.count - t);
-      kernels_->maxMagnitudes({rows.data + t * rows.stride + g * group_ * arraySize_,
-                               isSingle ? group_ * arraySize_ : rows.stride},
-                              count, group_, scales);
+  float largest[tileUnits];
+  uint8_t stored[sizeof(largest)];
+  float code = largestCode(storage_);
+  int64_t size = elementSize(scaleType_);
+  bool keeps = storedGroups_ <= keptGroups;
+  if (target.count == 1) { // all groups at once
+    for (int64_t g = 0; g < storedGroups_; g += tileUnits) {
+      int64_t count = std::min(tileUnits, storedGroups_ - g);
+      kernels_->maxMagnitudes({rows.data + g * group_ * arraySize_, group_ * arraySize_}, count,
+                              group_, largest);
+      scaleKernels_->makeScales(largest, count, code, stored, inverses);
+      uint8_t *address = scaleAddress(target, target.first, g);
       for (int64_t i = 0; i < count; ++i)
-        scales[i] = std::min(scales[i] / code, most); // scaleBeforeRounding
-      storeRun(target, target.first + t, g, isSingle ? Axis::Groups : Axis::Tokens, scales, count);
+        copyScale(address + i * scaleStride_, stored + i * size, size);
     }
-}
-
-/// All of some groups of one token, from channel `first` on (of i4: of the low half).
-void CacheCodec::encodeGroups(const StoredTokens &target, int64_t token, const uint8_t *row,
-                              int64_t first, int64_t groups, uint8_t *codes) const {
-  float factors[tileUnits], highFactors[tileUnits];
-  ConstStridedRows from{row + first * arraySize_, group_ * arraySize_};
-  StridedRows to{codes, group_ * codeSize_};
-  loadInverses(target, token, first / group_, Axis::Groups, groups, factors);
-  if (storage_ != ElementType::I4) {
-    kernels_->encode(from, groups, group_, factors, to);
     return;
   }
-  int64_t high = numUnits() + first;
-  loadInverses(target, token, high / group_, Axis::Groups, groups, highFactors);
-  kernels_->encodePairs(from, {row + high * arraySize_, group_ * arraySize_}, groups, group_,
-                        factors, highFactors, to);
+  for (int64_t g = 0; g < storedGroups_; ++g) {
+    kernels_->maxMagnitudes({rows.data + g * group_ * arraySize_, rows.stride}, target.count,
+                            group_, largest);
+    uint8_t *address = scaleAddress(target, target.first, g);
+    float *factors = inverses + (keeps ? g * tileTokens : 0);
+    if (target.count % factorElements == 0) {
+      scaleKernels_->makeScales(largest, target.count, code, address, factors);
+      continue;
+    }
+    scaleKernels_->makeScales(largest, target.count, code, stored, factors);
+    std::memcpy(address, stored, static_cast<size_t>(target.count * size));
+  }
 }
 
-/// Units [firstUnit, endUnit) of `count` tokens from `token` on, into a tile. `rows` are theirs.
-void CacheCodec::encodeTile(const StoredTokens &target, int64_t token, int64_t count,
-                            ConstTokenRows rows, int64_t firstUnit, int64_t endUnit,
-                            uint8_t *tile) const {
-  float factors[tileTokens], highFactors[tileTokens];
+/// Codes of units [firstUnit, endUnit) of at most a tile's tokens; `inverses` as storeScales()
+/// gives them.
+void CacheCodec::encodeTile(const StoredTokens &source, ConstTokenRows rows, const float *inverses,
+                            int64_t firstUnit, int64_t endUnit, TokenRows codes) const {
   // Of i4, a unit's channels are half a head apart, each in its group.
   bool isI4 = storage_ == ElementType::I4;
-  int64_t channelsPerUnit = isI4 ? 1 : unitChannels_;
+  int64_t channelsPerUnit = isI4 ? 1 : unitChannels_, units = numUnits();
   int64_t first = firstUnit * channelsPerUnit, end = endUnit * channelsPerUnit;
-  if (count == 1 && first % group_ == 0 && (end - first) % group_ == 0) {
-    encodeGroups(target, token, rows.data, first, (end - first) / group_, tile);
+  ConstStridedRows low{rows.data + first * arraySize_, rows.stride};
+  ConstStridedRows high{low.data + units * arraySize_, rows.stride};
+  StridedRows to{codes.data, codes.stride};
+  int64_t step = source.count == 1 ? 1 : tileTokens; // from a group's factors to the next one's
+  if (storedGroups_ <= 1) {
+    if (isI4)
+      kernels_->encodePairs(low, high, source.count, end - first, inverses, inverses, to);
+    else
+      kernels_->encode(low, source.count, end - first, inverses, to);
+    return;
+  }
+  if (group_ % factorElements == 0 && storedGroups_ <= keptGroups) {
+    const float *lowFactors[tileUnits / factorElements], *highFactors[tileUnits / factorElements];
+    int64_t group = first / group_, highGroup = (units + first) / group_;
+    int64_t groupEnd = (group + 1) * group_, highEnd = (highGroup + 1) * group_ - units;
+    for (int64_t i = 0, c = first; c < end; ++i, c += factorElements) {
+      group += c == groupEnd;
+      groupEnd += c == groupEnd ? group_ : 0;
+      highGroup += c == highEnd;
+      highEnd += c == highEnd ? group_ : 0;
+      lowFactors[i] = inverses + group * step;
+      highFactors[i] = inverses + highGroup * step;
+    }
+    if (isI4)
+      kernels_->encodePairGroups(low, high, source.count, end - first, lowFactors, highFactors, to);
+    else
+      kernels_->encodeGroups(low, source.count, end - first, lowFactors, to);
     return;
   }
   for (int64_t c = first; c < end;) {
-    int64_t next = std::min(end, (c / group_ + 1) * group_);
-    ConstStridedRows from{rows.data + c * arraySize_, rows.stride};
-    StridedRows to{tile + (c - first) * codeSize_, tileStride};
-    loadInverses(target, token, c / group_, Axis::Tokens, count, factors);
+    int64_t next = std::min(end, (c / group_ + 1) * group_), bytes = (c - first) * arraySize_;
+    float lowFactors[tileTokens], highFactors[tileTokens];
+    loadInverses(source, c / group_, lowFactors);
+    StridedRows part{to.data + (c - first) * codeSize_, to.stride};
     if (isI4) {
-      int64_t high = numUnits() + c;
-      if (high / group_ == c / group_)
-        std::copy_n(factors, count, highFactors);
-      else
-        loadInverses(target, token, high / group_, Axis::Tokens, count, highFactors);
-      kernels_->encodePairs(from, {rows.data + high * arraySize_, rows.stride}, count, next - c,
-                            factors, highFactors, to);
+      loadInverses(source, (units + c) / group_, highFactors);
+      kernels_->encodePairs({low.data + bytes, low.stride}, {high.data + bytes, high.stride},
+                            source.count, next - c, lowFactors, highFactors, part);
     } else {
-      kernels_->encode(from, count, next - c, factors, to);
+      kernels_->encode({low.data + bytes, low.stride}, source.count, next - c, lowFactors, part);
     }
     c = next;
   }
+}
+
+/// What elements of a stored group are multiplied by.
+void CacheCodec::loadInverses(const StoredTokens &tokens, int64_t group, float *inverses) const {
+  loadFactors(tokens, tokens.first, group, tokens.count, inverses);
+  for (int64_t i = 0; i < tokens.count; ++i)
+    inverses[i] = inverseOf(inverses[i]);
 }
 
 /// The way back.
@@ -267,10 +269,10 @@ void CacheCodec::decodeTile(const StoredTokens &source, int64_t token, int64_t c
     int64_t next = std::min(end, (c / group_ + 1) * group_);
     ConstStridedRows from{tile + (c - first) * codeSize_, tileStride};
     StridedRows to{rows.data + c * arraySize_, rows.stride};
-    loadFactors(source, token, c / group_, Axis::Tokens, count, factors);
+    loadFactors(source, token, c / group_, count, factors);
     if (isI4) {
       int64_t high = numUnits() + c;
-      loadFactors(source, token, high / group_, Axis::Tokens, count, highFactors);
+      loadFactors(source, token, high / group_, count, highFactors);
       kernels_->decodePairs(from, count, next - c, factors, highFactors, to,
                             {rows.data + high * arraySize_, rows.stride});
     } else {
@@ -328,17 +330,25 @@ void CacheCodec::encode(const StoredTokens &target, ConstTokenRows rows) const {
     scatter(address(target, target.first, 0), rows, target.first, target.count, numUnits());
     return;
   }
-  storeScales(target, rows);
   alignas(64) uint8_t tile[tileTokens * tileStride];
-  for (int64_t t = 0; t < target.count; t += tileTokens)
-    for (int64_t u = 0; u < numUnits(); u += tileUnits) {
-      int64_t tokens = std::min(tileTokens, target.count - t);
-      int64_t end = std::min(numUnits(), u + tileUnits);
-      encodeTile(target, target.first + t, tokens, {rows.data + t * rows.stride, rows.stride}, u,
-                 end, tile);
-      scatter(address(target, target.first + t, u), {tile, tileStride}, target.first + t, tokens,
-              end - u);
+  float inverses[keptGroups * tileTokens];
+  int64_t units = numUnits();
+  for (int64_t t = 0; t < target.count; t += tileTokens) {
+    StoredTokens part{target.head, target.first + t, std::min(tileTokens, target.count - t),
+                      target.constantScale};
+    ConstTokenRows from{rows.data + t * rows.stride, rows.stride};
+    storeScales(part, from, inverses);
+    for (int64_t u = 0; u < units; u += tileUnits) {
+      int64_t end = std::min(units, u + tileUnits);
+      uint8_t *place = address(part, part.first, u);
+      if (order_ == Order::Rows) {
+        encodeTile(part, from, inverses, u, end, {place, tokenStride_});
+        continue;
+      }
+      encodeTile(part, from, inverses, u, end, {tile, tileStride});
+      scatter(place, {tile, tileStride}, part.first, part.count, end - u);
     }
+  }
 }
 
 void CacheCodec::decode(const StoredTokens &source, TokenRows rows) const {

@@ -18,8 +18,8 @@ namespace llmir {
 
 inline constexpr int64_t lineBytes = 64;
 
-/// Starts loading `bytes` bytes that are read some time later: into the second level, which has more
-/// lines on their way at once than the first, and keeps them until then.
+/// Starts loading `bytes` bytes that are read some time later: into the second level, which has
+/// more lines on their way at once than the first, and keeps them until then.
 inline void prefetchToRead(const uint8_t *data, int64_t bytes) {
   for (int64_t at = 0; at < bytes; at += lineBytes)
     __builtin_prefetch(data + at, 0, 2);
@@ -47,8 +47,8 @@ inline void prefetchToken(const llmir_cache_layout &layout, uint8_t *head, int64
   else
     for (int64_t at = 0; at < layout.value_offset; at += layout.key_channel_stride)
       __builtin_prefetch(head + at + token * layout.key_token_stride, 1);
-  prefetchToWrite(head + layout.value_offset +
-                      token / layout.value_interleave * layout.value_token_stride,
+  int64_t row = layout.value_interleave == 1 ? token : token / layout.value_interleave;
+  prefetchToWrite(head + layout.value_offset + row * layout.value_token_stride,
                   layout.value_token_stride);
   int64_t scaleBytes = llmir_element_size(layout.scale_type);
   prefetchScales(head + layout.key_scale_offset + token * scaleBytes, layout.key_scale_stride,

@@ -32,6 +32,9 @@ size_t runLength(std::span<const int32_t> slots, size_t begin, int32_t blockSize
   return end - begin;
 }
 
+/// How many heads before its own turn a token's lines start loading: as long as memory takes.
+constexpr int64_t headsAhead = 4;
+
 /// A head of a whole block, as large as are streamed.
 constexpr int64_t maxStagingBytes = 16384;
 /// From how many stored bytes on: more than a core's own caches keep.
@@ -104,21 +107,26 @@ void PagedKVCache::writeTokens(const uint8_t *keys, const uint8_t *values, Layer
     for (size_t begin = 0; begin < slots.size();) {
       auto count = static_cast<int64_t>(runLength(slots, begin, layout_.block_size));
       size_t end = begin + static_cast<size_t>(count);
+      StoredTokens first = storedTokens(slots[begin], layer, 0, count), next;
+      if (count == 1 && end < slots.size())
+        next = storedTokens(slots[end], layer, 0, 1);
       for (int64_t head = 0; head < numHeads; ++head) {
         // The lines of one token are far apart, and so are the rows of a head of several tokens:
         // neither is what processors foresee. So what comes next is on its way while this head is
-        // converted: the places of one token's next head, or a share of the next tokens.
-        if (count == 1 && head + 1 < numHeads) {
-          prefetchToken(layout_, storedTokens(slots[begin], layer, head + 1, 1).head,
-                        slots[begin] % layout_.block_size);
-        } else if (count == 1 && end < slots.size()) {
-          prefetchToken(layout_, storedTokens(slots[end], layer, 0, 1).head,
-                        slots[end] % layout_.block_size);
+        // converted: the places of one token's heads, or a share of the next tokens, half of it
+        // before the keys and half before the values, since only so many lines are on their way.
+        if (count == 1) {
+          int64_t ahead = head + std::min(headsAhead, numHeads);
+          if (ahead < numHeads)
+            prefetchToken(layout_, first.head + ahead * layout_.head_stride, first.first);
+          else if (next.head)
+            prefetchToken(layout_, next.head + (ahead - numHeads) * layout_.head_stride,
+                          next.first);
         } else if (end < slots.size()) {
           prefetchToRead(keys + (numHeads + head) * count * keyBytes, count * keyBytes);
-          prefetchToRead(values + (numHeads + head) * count * valueBytes, count * valueBytes);
         }
-        StoredTokens target = storedTokens(slots[begin], layer, head, count);
+        StoredTokens target = first;
+        target.head += head * layout_.head_stride;
         uint8_t *place = target.head;
         bool isStreamed = streams && count == layout_.block_size;
         if (isStreamed)
@@ -126,6 +134,8 @@ void PagedKVCache::writeTokens(const uint8_t *keys, const uint8_t *values, Layer
         auto constant = static_cast<size_t>(layer * numHeads + head);
         target.constantScale = keyScales_.empty() ? 0 : keyScales_[constant];
         keyCodec_.encode(target, {keys + head * keyBytes, numHeads * keyBytes});
+        if (count > 1 && end < slots.size())
+          prefetchToRead(values + (numHeads + head) * count * valueBytes, count * valueBytes);
         target.constantScale = valueScales_.empty() ? 0 : valueScales_[constant];
         valueCodec_.encode(target, {values + head * valueBytes, numHeads * valueBytes});
         if (isStreamed)

@@ -91,6 +91,10 @@ bool hasAVX2() {
 
 template <typename T>
 void transposeElements(StridedRows target, ConstStridedRows source, int64_t rows, int64_t columns) {
+  if (rows == 1) {
+    transposeEdge<T>(target, source, 0, 1, 0, columns);
+    return;
+  }
   constexpr int64_t size = sizeof(T);
   constexpr int64_t tileRows = size == 4 ? 8 : 16, tileColumns = size == 1 ? 32 : 16 / size;
   int64_t wholeRows = 0, wholeColumns = 0;

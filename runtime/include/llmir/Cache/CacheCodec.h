@@ -73,19 +73,12 @@ private:
   int64_t numUnits() const { return channels_ / unitChannels_; }
   uint8_t *address(const StoredTokens &tokens, int64_t token, int64_t unit) const;
   uint8_t *scaleAddress(const StoredTokens &tokens, int64_t token, int64_t group) const;
-  /// Along which axis neighbouring factors are.
-  enum class Axis { Tokens, Groups };
-  void storeRun(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
-                const float *scales, int64_t count) const;
-  void loadFactors(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
-                   int64_t count, float *factors) const;
-  void loadInverses(const StoredTokens &tokens, int64_t token, int64_t group, Axis axis,
-                    int64_t count, float *inverses) const;
-  void storeScales(const StoredTokens &target, ConstTokenRows rows) const;
-  void encodeGroups(const StoredTokens &target, int64_t token, const uint8_t *row, int64_t first,
-                    int64_t groups, uint8_t *codes) const;
-  void encodeTile(const StoredTokens &target, int64_t token, int64_t count, ConstTokenRows rows,
-                  int64_t firstUnit, int64_t endUnit, uint8_t *tile) const;
+  void loadFactors(const StoredTokens &tokens, int64_t token, int64_t group, int64_t count,
+                   float *factors) const;
+  void loadInverses(const StoredTokens &tokens, int64_t group, float *inverses) const;
+  void storeScales(const StoredTokens &target, ConstTokenRows rows, float *inverses) const;
+  void encodeTile(const StoredTokens &source, ConstTokenRows rows, const float *inverses,
+                  int64_t firstUnit, int64_t endUnit, TokenRows codes) const;
   void decodeTile(const StoredTokens &source, int64_t token, int64_t count, const uint8_t *tile,
                   int64_t firstUnit, int64_t endUnit, TokenRows rows) const;
   void scatter(uint8_t *target, ConstTokenRows units, int64_t firstToken, int64_t tokens,

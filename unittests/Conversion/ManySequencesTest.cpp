@@ -47,8 +47,7 @@ TEST_P(ManySequencesTest, EqualsTheNaiveAttention) {
     double difference = reference::largestDifference(
         got, expect(s, part, contexts[s], std::span(tree).subspan(from, count),
                     std::span<const int32_t>(places).subspan(from, count)));
-    EXPECT_LE(difference, arithmeticTolerance(c))
-        << "sequence " << s << " of " << contexts[s];
+    EXPECT_LE(difference, arithmeticTolerance(c)) << "sequence " << s << " of " << contexts[s];
   }
 }
 

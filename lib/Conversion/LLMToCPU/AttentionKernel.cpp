@@ -158,9 +158,9 @@ private:
       });
       if (keys.pairsChannels() && library.target().hasPairDots)
         emitQueryPairs(task, row, to);
-      else if (KeyWords::of(kernel, lanes))
-        emitQueryWords(b, kernel, lanes, arguments.scratch, AttentionScratch(kernel, rowsOf(task)),
-                       rowsOf(task), row);
+      else if (KeyWords::of(kernel, library.target()))
+        emitQueryWords(b, kernel, library.target(), arguments.scratch,
+                       AttentionScratch(kernel, rowsOf(task)), rowsOf(task), row);
       else if (keys.readOffset() != 0)
         emitQueryOffsets(task, row, to);
     });

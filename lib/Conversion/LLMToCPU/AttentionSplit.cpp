@@ -98,8 +98,9 @@ SplitContext::SplitContext(KernelBuilder &b, KernelLibrary &library, const Atten
       head(arguments[4]), token(arguments[5]), visible(arguments[6]), begin(arguments[7]),
       end(arguments[8]), scratch(arguments[9]),
       state{arguments[10], arguments[11], rows, layout.value_head_dim}, followKey(arguments[12]),
-      followHead(arguments[13]), lastBlock(arguments[14]), keyWords(KeyWords::of(kernel, lanes)),
-      hasValueWords(usesValueWords(kernel, lanes)),
+      followHead(arguments[13]), lastBlock(arguments[14]),
+      keyWords(KeyWords::of(kernel, library.target())),
+      hasValueWords(usesValueWords(kernel, library.target())),
       hasPairDots(keys.pairsChannels() && library.target().hasPairDots),
       scorePlan(keys, rows, lanes, blockKeys, blocksPerTile),
       valuePlan(values, rows, lanes, blockKeys, blocksPerTile), prefetch(b, kernel, base, table) {

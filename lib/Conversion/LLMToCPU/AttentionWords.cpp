@@ -7,14 +7,21 @@
 
 namespace mlir::llm {
 
-/// AArch64 has no instruction for pairs of words: four for what f32 takes two fma.
-static bool multipliesWords(int64_t lanes) { return lanes >= 8; }
+static bool isVNNI(const CPUTarget &target) {
+  return target.dotUnit == DotUnit::AVX512VNNI || target.dotUnit == DotUnit::AVXVNNI;
+}
 
-std::optional<KeyWords> KeyWords::of(const AttentionKernel &kernel, int64_t lanes) {
+/// Whether the target has a unit that multiplies pairs of words.
+static bool multipliesWords(const CPUTarget &target) {
+  return isVNNI(target) || target.dotUnit == DotUnit::AVX2;
+}
+
+std::optional<KeyWords> KeyWords::of(const AttentionKernel &kernel, const CPUTarget &target) {
+  int64_t lanes = target.lanes;
   const llmir_cache_layout &layout = kernel.layout;
   CacheSide keys = CacheSide::keys(layout);
   int64_t blockKeys = std::min<int64_t>(layout.block_size, kernel.tileKeys());
-  if (!multipliesWords(lanes) || !keys.isInteger() || layout.key_token_stride != 1)
+  if (!multipliesWords(target) || !keys.isInteger() || layout.key_token_stride != 1)
     return std::nullopt;
   KeyWords words = {4 * lanes, 1, 4 * lanes};
   // Blocks of fewer tokens than a load has bytes: several channels.
@@ -28,11 +35,11 @@ std::optional<KeyWords> KeyWords::of(const AttentionKernel &kernel, int64_t lane
   return words;
 }
 
-bool usesValueWords(const AttentionKernel &kernel, int64_t lanes) {
+bool usesValueWords(const AttentionKernel &kernel, const CPUTarget &target) {
   const llmir_cache_layout &layout = kernel.layout;
   CacheSide values = CacheSide::values(layout);
   int64_t blockKeys = std::min<int64_t>(layout.block_size, kernel.tileKeys());
-  return multipliesWords(lanes) && values.isInteger() && layout.value_channel_stride == 1 &&
+  return multipliesWords(target) && values.isInteger() && layout.value_channel_stride == 1 &&
          layout.value_interleave == 1 && blockKeys % 2 == 0 &&
          std::min(values.groupChannels(), values.units()) % 16 == 0;
 }
@@ -55,12 +62,13 @@ Value emitWords(KernelBuilder &b, Value numbers, double largest) {
 }
 
 Value emitLargest(KernelBuilder &b, ArrayRef<Value> vectors) {
-  // Bits of numbers that are not negative are ordered as the numbers, NaNs last.
+  // Bits without signs are ordered as the magnitudes, NaNs last.
   auto larger = [&](Value x, Value y) -> Value { return arith::MaxUIOp::create(b, x, y); };
   auto lanesOf = [](Value vector) { return cast<VectorType>(vector.getType()).getDimSize(0); };
   SmallVector<Value> widths; // The largest of the vectors of each width, widest first.
   for (Value vector : vectors) {
-    Value bits = b.bitcast(vector, b.vectorOf(b.getI32Type(), lanesOf(vector)));
+    VectorType ints = b.vectorOf(b.getI32Type(), lanesOf(vector));
+    Value bits = arith::AndIOp::create(b, b.bitcast(vector, ints), b.splatInt(0x7fffffff, ints));
     if (!widths.empty() && lanesOf(widths.back()) == lanesOf(vector))
       widths.back() = larger(widths.back(), bits);
     else
@@ -82,21 +90,17 @@ Value emitWordFactor(KernelBuilder &b, Value magnitude, double largest) {
   return b.select(isUsual, b.div(b.f32(largest), magnitude), b.f32(0.0));
 }
 
-void emitQueryWords(KernelBuilder &b, const AttentionKernel &kernel, int64_t lanes, Value scratch,
-                    const AttentionScratch &at, int64_t rows, Value row) {
+void emitQueryWords(KernelBuilder &b, const AttentionKernel &kernel, const CPUTarget &target,
+                    Value scratch, const AttentionScratch &at, int64_t rows, Value row) {
   CacheSide keys = CacheSide::keys(kernel.layout);
-  KeyWords words = *KeyWords::of(kernel, lanes);
+  KeyWords words = *KeyWords::of(kernel, target);
   int64_t headDim = keys.headDim, step = words.stepUnits();
   Value from = b.add(b.index(at.query), b.mul(row, b.index(headDim)));
-  SmallVector<Value> magnitudes;
-  for (auto [channel, width] : splitLanes(headDim, lanes)) {
-    VectorType ints = b.vectorOf(b.getI32Type(), width);
-    Value bits = b.bitcast(b.loadVector(scratch, b.add(from, b.index(channel)), width), ints);
-    bits = arith::AndIOp::create(b, bits, b.splatInt(0x7fffffff, ints));
-    magnitudes.push_back(b.bitcast(bits, b.vectorOf(b.getF32Type(), width)));
-  }
+  SmallVector<Value> parts;
+  for (auto [channel, width] : splitLanes(headDim, target.lanes))
+    parts.push_back(b.loadVector(scratch, b.add(from, b.index(channel)), width));
   double largest = largestWord(keys, headDim);
-  Value magnitude = emitLargest(b, magnitudes);
+  Value magnitude = emitLargest(b, parts);
   Value factor = emitWordFactor(b, magnitude, largest);
   b.store(b.mul(magnitude, b.f32(1.0 / largest)), scratch, b.add(b.index(at.queryScales), row));
 
@@ -191,8 +195,7 @@ void WordDots::accumulate(MutableArrayRef<Value> sums, std::pair<Value, Value> o
 }
 
 Value WordDots::multiplyAdd(Value sums, Value x, Value y) {
-  bool isVNNI = target.dotUnit == DotUnit::AVX512VNNI || target.dotUnit == DotUnit::AVXVNNI;
-  if (target.isEmulated || (!isVNNI && target.dotUnit != DotUnit::AVX2)) {
+  if (target.isEmulated) {
     Value left = b.bitcast(x, intsType), right = b.bitcast(y, intsType);
     Value sixteen = b.splatInt(16, intsType);
     auto low = [&](Value words) {
@@ -203,7 +206,7 @@ Value WordDots::multiplyAdd(Value sums, Value x, Value y) {
                              arith::ShRSIOp::create(b, right, sixteen)));
   }
   std::string bits = std::to_string(32 * lanes);
-  if (isVNNI)
+  if (isVNNI(target))
     return b.intrinsic("llvm.x86.avx512.vpdpwssd." + bits, intsType, {sums, x, y});
   StringRef name = lanes == 4 ? "llvm.x86.sse2.pmadd.wd" : "llvm.x86.avx2.pmadd.wd";
   return b.add(sums, b.intrinsic(name, intsType, {x, y}));

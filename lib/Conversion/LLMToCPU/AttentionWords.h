@@ -27,7 +27,7 @@ struct KeyWords {
   int64_t tokens;   ///< Of each of them: a multiple of 16.
 
   /// None where f32 is used.
-  static std::optional<KeyWords> of(const AttentionKernel &kernel, int64_t lanes);
+  static std::optional<KeyWords> of(const AttentionKernel &kernel, const CPUTarget &target);
 
   /// Rows of bytes of a step of the dot product.
   int64_t stepUnits() const { return 2 * channels; }
@@ -36,7 +36,7 @@ struct KeyWords {
 };
 
 /// Whether values are multiplied as integers.
-bool usesValueWords(const AttentionKernel &kernel, int64_t lanes);
+bool usesValueWords(const AttentionKernel &kernel, const CPUTarget &target);
 
 /// The largest magnitude of a query's, or a weight's, 16 bits for which the sum of `count` products
 /// with codes fits 32 bits.
@@ -48,14 +48,13 @@ int64_t wordBias(const CacheSide &side);
 
 /// A row's query in `scratch` (f32, scaled) as words beside it, with their scale, and what the
 /// offset of the keys' codes adds to their dots.
-void emitQueryWords(KernelBuilder &builder, const AttentionKernel &kernel, int64_t lanes,
+void emitQueryWords(KernelBuilder &builder, const AttentionKernel &kernel, const CPUTarget &target,
                     Value scratch, const AttentionScratch &at, int64_t rows, Value row);
 
-/// Words [lanes of 32 bits] of f32 numbers from 0 to `largest`; a NaN becomes `largest`.
+/// Words [lanes of 32 bits] of f32 numbers of magnitudes up to `largest`; a NaN becomes `largest`.
 Value emitWords(KernelBuilder &builder, Value numbers, double largest);
 
-/// The largest of vectors of numbers that are not negative, in every order of sizes the same; a NaN
-/// or an infinity comes out as one.
+/// The largest magnitude in vectors; a NaN or an infinity comes out as one.
 Value emitLargest(KernelBuilder &builder, ArrayRef<Value> vectors);
 
 /// The factor that brings numbers up to `magnitude` to `largest`; 0 for what is next to 0.

@@ -41,6 +41,7 @@ public:
       unpacked = memref::CollapseShapeOp::create(b, rows, ArrayRef<ReassociationIndices>{{0, 1}});
       unpacked = memref::CastOp::create(b, library.bytesType(), unpacked);
     }
+    scaleRows = takeRows(b, operands.scales, part.token, part.tokens);
     SmallVector<Value> zeros(part.tokens, b.splatF32(0.0, lanes));
     return emitBlocks(part.panel, zeros,
                       [&](Value block, int64_t inBlock, Value group, SmallVector<Value> &sums) {
@@ -89,16 +90,17 @@ private:
     Value scaledSum = b.add(group, b.index(layout.groups()));
     for (int64_t token = 0; token < part.tokens; ++token) {
       Value dot = arith::SIToFPOp::create(b, b.vectorOf(b.getF32Type(), lanes), tile.load(token));
-      Value row = at(part.token, token);
-      Value scaled = b.mul(dot, b.loadBroadcast(operands.scales, {row, group}, lanes));
+      Value row = b.index(token);
+      Value scaled = b.mul(dot, b.loadBroadcast(scaleRows, {row, group}, lanes));
       sums[token] = b.fma(weightScale, scaled, sums[token]);
       if (minimum)
         sums[token] =
-            b.fma(minimum, b.loadBroadcast(operands.scales, {row, scaledSum}, lanes), sums[token]);
+            b.fma(minimum, b.loadBroadcast(scaleRows, {row, scaledSum}, lanes), sums[token]);
     }
   }
 
   std::unique_ptr<SumEmitter> dots;
+  Value scaleRows; ///< Of the part's tokens.
 };
 } // namespace
 

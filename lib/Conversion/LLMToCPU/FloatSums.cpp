@@ -25,6 +25,7 @@ public:
 
   SmallVector<Value> emit(const Part &part) override {
     int64_t count = part.halves * part.tokens;
+    rows = takeRows(b, operands.input, part.token, part.tokens);
     SmallVector<Value> sums(kChains * count, b.splatF32(0.0, lanes));
     if (layout.isQuantized()) {
       sums = emitBlocks(part.panel, sums,
@@ -49,11 +50,12 @@ public:
 
 private:
   static constexpr int64_t kChains = 2;
+  Value rows; ///< Of the part's tokens.
 
   void addProducts(const Part &part, int64_t half, Value weight, Value k, int64_t parity,
                    SmallVector<Value> &accumulators) {
     for (int64_t token = 0; token < part.tokens; ++token) {
-      Value x = b.loadBroadcast(operands.input, {at(part.token, token), k}, lanes);
+      Value x = b.loadBroadcast(rows, {b.index(token), k}, lanes);
       Value &sum = accumulators[(parity * part.halves + half) * part.tokens + token];
       sum = b.fma(weight, x, sum);
     }

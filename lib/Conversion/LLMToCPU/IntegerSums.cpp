@@ -39,6 +39,9 @@ public:
 
   SmallVector<Value> emit(const Part &part) override {
     SmallVector<Value> zeros(part.halves * part.tokens, b.splatF32(0.0, lanes));
+    codeRows = takeRows(b, operands.input, part.token, part.tokens);
+    scaleRows = takeRows(b, operands.scales, part.token, part.tokens);
+    sumRows = takeRows(b, operands.sums, part.token, part.tokens);
     return emitBlocks(part.panel, zeros,
                       [&](Value block, int64_t inBlock, Value group, SmallVector<Value> &carried) {
                         addGroup(part, block, inBlock, group, carried);
@@ -49,9 +52,7 @@ private:
   /// The integer dot products of one group, whose first code is at `codes`: 32 codes after 32.
   SmallVector<Value> emitGroup(const Part &part, Value codes, Value group) {
     Value firstK = b.mul(group, b.index(layout.groupSize));
-    auto sumOf = [&](int64_t token) -> Value {
-      return b.load(operands.sums, {at(part.token, token), group});
-    };
+    auto sumOf = [&](int64_t token) -> Value { return b.load(sumRows, {b.index(token), group}); };
     int64_t runs = layout.groupSize / kGroupSize;
     if (runs == 1)
       return emitRun(part, codes, firstK, sumOf);
@@ -79,7 +80,7 @@ private:
                              llvm::function_ref<Value(int64_t token)> activationSum) {
     VectorType bytes = b.vectorOf(b.getI8Type(), 4 * lanes);
     auto activation = [&](int64_t token, int64_t quad) -> Value {
-      Value four = b.loadVector(operands.input, {at(part.token, token), at(firstK, 4 * quad)}, 4);
+      Value four = b.loadVector(codeRows, {b.index(token), at(firstK, 4 * quad)}, 4);
       Value word = b.bitcast(four, b.vectorOf(b.getI32Type(), 1));
       return b.bitcast(b.broadcast(vector::ExtractOp::create(b, word, 0), lanes), bytes);
     };
@@ -106,14 +107,16 @@ private:
       for (int64_t token = 0; token < part.tokens; ++token) {
         Value &sum = accumulators[i * part.tokens + token];
         Value dotFloat = arith::SIToFPOp::create(b, b.vectorOf(b.getF32Type(), lanes), dots[token]);
-        Value row = at(part.token, token);
-        Value scaled = b.mul(dotFloat, b.loadBroadcast(operands.scales, {row, group}, lanes));
+        Value row = b.index(token);
+        Value scaled = b.mul(dotFloat, b.loadBroadcast(scaleRows, {row, group}, lanes));
         sum = b.fma(weightScale, scaled, sum);
         if (minimum)
-          sum = b.fma(minimum, b.loadBroadcast(operands.scales, {row, scaledSum}, lanes), sum);
+          sum = b.fma(minimum, b.loadBroadcast(scaleRows, {row, scaledSum}, lanes), sum);
       }
     }
   }
+
+  Value codeRows, scaleRows, sumRows; ///< Of the part's tokens.
 };
 } // namespace
 

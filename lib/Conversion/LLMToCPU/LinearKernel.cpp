@@ -126,6 +126,9 @@ private:
       for (auto [sum, upSum] : llvm::zip_equal(results, sums->emit(up)))
         sum = b.mul(sum, upSum);
     }
+    outputRows = takeRows(b, output, part.token, part.tokens);
+    if (residual)
+      residualRows = takeRows(b, residual, part.token, part.tokens);
     Value firstColumn = b.mul(tile, b.index(kPanelRows));
     for (int64_t i = 0; i < part.halves; ++i) {
       int64_t half = part.firstHalf + i;
@@ -136,7 +139,7 @@ private:
           Value offset = b.add(biasOffset, b.mul(column, b.index(4)));
           sum = b.add(sum, b.loadBytes(weights, offset, b.getF32Type(), lanes));
         }
-        emitStore(sum, tile, half, at(part.token, token), column);
+        emitStore(sum, tile, half, b.index(token), column);
       }
     }
   }
@@ -145,8 +148,8 @@ private:
     auto storeAll = [&] {
       Value value = sum;
       if (residual)
-        value = b.add(b.loadVector(residual, {row, column}, lanes), value);
-      b.storeVector(value, output, {row, column});
+        value = b.add(b.loadVector(residualRows, {row, column}, lanes), value);
+      b.storeVector(value, outputRows, {row, column});
     };
     int64_t tiles = (kernel.columns + kPanelRows - 1) / kPanelRows;
     int64_t valid = kernel.columns - (tiles - 1) * kPanelRows - half * lanes;
@@ -171,11 +174,11 @@ private:
     Value mask = arith::ConstantOp::create(b, DenseElementsAttr::get(type, isStored));
     if (residual) {
       Value zero = b.splatF32(0.0, lanes);
-      Value others = vector::MaskedLoadOp::create(b, zero.getType(), residual,
+      Value others = vector::MaskedLoadOp::create(b, zero.getType(), residualRows,
                                                   ValueRange{row, column}, mask, zero);
       sum = b.add(others, sum);
     }
-    vector::MaskedStoreOp::create(b, output, ValueRange{row, column}, mask, sum);
+    vector::MaskedStoreOp::create(b, outputRows, ValueRange{row, column}, mask, sum);
   }
 
   KernelBuilder &b;
@@ -186,6 +189,7 @@ private:
   StringRef name;
   ValueRange arguments;
   Value begin, end, tokenCount, weights, weightOffset, biasOffset, output, residual;
+  Value outputRows, residualRows; ///< Of a part's tokens.
   SumOperands operands;
   std::unique_ptr<SumEmitter> sums;
   SmallVector<int64_t> counts;

@@ -2,7 +2,17 @@
 
 #include "MatrixSums.h"
 
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
 namespace mlir::llm {
+
+Value takeRows(KernelBuilder &b, Value rows, Value first, int64_t count) {
+  int64_t columns = cast<MemRefType>(rows.getType()).getDimSize(1);
+  SmallVector<OpFoldResult> offsets = {first, b.getIndexAttr(0)};
+  SmallVector<OpFoldResult> sizes = {b.getIndexAttr(count), b.getIndexAttr(columns)};
+  SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
+  return memref::SubViewOp::create(b, rows, offsets, sizes, strides);
+}
 
 int64_t SumEmitter::vectorsAtOnce(int64_t tokens) const {
   // With one or two tokens, what a vector of activations loads serves the whole panel; with more,

@@ -28,6 +28,10 @@ struct SumOperands {
   Value weights;      ///< memref<?xi8>
 };
 
+/// Rows [first, first + count) of `rows`: what lies in them is at constant distances, so that one
+/// address serves all.
+Value takeRows(KernelBuilder &builder, Value rows, Value first, int64_t count);
+
 /// Emits the sums of one product. Every output is summed in an order that the product alone
 /// decides, and neither the number of tokens nor the part.
 class SumEmitter {

@@ -27,6 +27,7 @@ public:
   SmallVector<Value> emit(const Part &part) override {
     int64_t count = part.halves * part.tokens, pairs = (layout.cols + 1) / 2;
     int64_t even = pairs / kChains * kChains;
+    rows = takeRows(b, operands.input, part.token, part.tokens);
     SmallVector<Value> sums(kChains * count, b.splatF32(0.0, lanes));
     sums = b.loop(b.index(0), b.index(even), kChains, sums, [&](Value pair, ValueRange carried) {
       SmallVector<Value> all(carried);
@@ -44,6 +45,7 @@ public:
 
 private:
   static constexpr int64_t kChains = 2;
+  Value rows; ///< Of the part's tokens.
 
   void addPair(const Part &part, Value pair, MutableArrayRef<Value> sums) {
     Value bytes = b.mul(pair, b.index(layout.elementOffset(0, 2)));
@@ -53,7 +55,7 @@ private:
       Value offset = b.add(at(part.panel, layout.elementOffset(row, 0)), bytes);
       Value weights = b.loadBytes(operands.weights, offset, b.getI32Type(), lanes);
       for (int64_t token = 0; token < part.tokens; ++token) {
-        Value two = b.loadVector(operands.input, {at(part.token, token), k}, 2);
+        Value two = b.loadVector(rows, {b.index(token), k}, 2);
         Value word = b.bitcast(two, b.vectorOf(b.getI32Type(), 1));
         Value activations = b.broadcast(vector::ExtractOp::create(b, word, 0), lanes);
         Value &sum = sums[i * part.tokens + token];

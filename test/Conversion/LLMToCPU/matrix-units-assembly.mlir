@@ -13,7 +13,7 @@
 // Short vectors have them too.
 // RUN: llmir-opt %S/Inputs/bf16-step.mlir --llm-cpu-pipeline='activations=bf16 features=avx2,fma,f16c,avx512f,avx512vl,avx512bf16' \
 // RUN:   | llmir-translate --llmir-to-assembly --target-triple=x86_64-unknown-linux-gnu --mcpu-features=avx2,fma,f16c,avx512f,avx512vl,avx512bf16 \
-// RUN:   | FileCheck %s --check-prefix=SHORT --implicit-check-not=%%zmm
+// RUN:   | FileCheck %s --check-prefix=SHORT --implicit-check-not=tmm
 
 // Twelve tokens meet a weight of 16 rows: 24 sums in registers, activations from memory, no spill.
 // DOTS-LABEL: {{^}}linear_bf16_bf16_160x75_tokens12:

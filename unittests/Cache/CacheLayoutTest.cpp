@@ -36,6 +36,33 @@ TEST(CacheLayoutTest, HasTheStridesOfTheDiagram) {
   EXPECT_EQ(layout.block_stride, 2 * 3 * 192);
 }
 
+/// The example of docs/CacheLayout.md, without padding.
+TEST(CacheLayoutTest, CountsWhatATokenTakes) {
+  auto bytes = [](ElementType type, ScaleGranularity scales, ElementType scaleType,
+                  int64_t group = 0) {
+    CacheParameters parameters{.keyType = type,
+                               .valueType = type,
+                               .numLayers = 30,
+                               .numKVHeads = 3,
+                               .keyHeadDim = 64,
+                               .valueHeadDim = 64,
+                               .blockSize = 16,
+                               .maxSeqLen = 64};
+    parameters.keyScales = parameters.valueScales = scales;
+    parameters.scaleType = scaleType;
+    parameters.keyScaleGroup = parameters.valueScaleGroup = group;
+    return storedBytesPerToken(*makeCacheLayout(parameters));
+  };
+  using Type = ElementType;
+  using Scales = ScaleGranularity;
+  EXPECT_EQ(bytes(Type::F16, Scales::None, Type::F32), 30 * 3 * 2 * 128);
+  EXPECT_EQ(bytes(Type::I8, Scales::Token, Type::F32), 30 * 3 * 2 * (64 + 4));
+  EXPECT_EQ(bytes(Type::I8, Scales::Head, Type::F32), 30 * 3 * 2 * 64);
+  EXPECT_EQ(bytes(Type::I4, Scales::Token, Type::F16), 30 * 3 * 2 * (32 + 2));
+  EXPECT_EQ(bytes(Type::I4, Scales::Group, Type::F16, 16), 30 * 3 * 2 * (32 + 4 * 2));
+  EXPECT_EQ(storedBytesPerToken(*makeCacheLayout(oddParameters())), 2 * 3 * (5 * 2 + 7 * 4));
+}
+
 TEST(CacheLayoutTest, NamesNumbers) {
   for (uint32_t type = LLMIR_F32; type <= LLMIR_I4; ++type)
     EXPECT_EQ(*parseElementType(elementTypeName(type)), ElementType(type));

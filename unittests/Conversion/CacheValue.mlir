@@ -2,6 +2,7 @@
 !kv = !llm.paged_kv_cache<f32, 2, 3, 20, 4, 64>
 !kv16 = !llm.paged_kv_cache<f16, 1, 2, 8, 5, 40>
 !kv8 = !llm.paged_kv_cache<f32, 2, 2, 24, 7, 70, key_storage = i8, value_storage = i4, value_head_dim = 20, key_scales = token, value_scales = group, value_scale_group = 10, scale = f16>
+!kvf8 = !llm.paged_kv_cache<f32, 1, 2, 8, 4, 64, key_storage = f8E5M2, value_storage = f8E4M3FN>
 
 func.func @make(%blocks: index) -> !kv {
   %kv = llm.create_kv_cache %blocks : !kv
@@ -14,6 +15,14 @@ func.func @make16(%blocks: index) -> !kv16 {
 func.func @make8(%blocks: index) -> !kv8 {
   %kv = llm.create_kv_cache %blocks : !kv8
   return %kv : !kv8
+}
+func.func @makef8(%blocks: index) -> !kvf8 {
+  %kv = llm.create_kv_cache %blocks : !kvf8
+  return %kv : !kvf8
+}
+func.func @appendf8(%kv: !kvf8, %k: tensor<?x?x2x8xf32>, %v: tensor<?x?x2x8xf32>, %seqs: tensor<?xi32>) -> !kvf8 {
+  %kv1, %b = llm.append_kv %kv, %k, %v, %seqs {block_size = 4 : i32, max_seq_len = 64 : i32, layer = 0 : i32} : (!kvf8, tensor<?x?x2x8xf32>, tensor<?x?x2x8xf32>, tensor<?xi32>) -> (!kvf8, tensor<?x?xi32>)
+  return %kv1 : !kvf8
 }
 func.func @end(%kv: !kv) {
   llm.free_kv_cache %kv : !kv

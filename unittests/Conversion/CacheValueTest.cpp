@@ -6,8 +6,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
+#include <limits>
 #include <memory>
 #include <numeric>
+#include <random>
 
 using namespace llmir;
 using namespace llmir::testing;
@@ -22,6 +26,9 @@ extern "C" {
 llmir_rt_cache *_mlir_ciface_make(int64_t blocks);
 llmir_rt_cache *_mlir_ciface_make16(int64_t blocks);
 llmir_rt_cache *_mlir_ciface_make8(int64_t blocks);
+llmir_rt_cache *_mlir_ciface_makef8(int64_t blocks);
+llmir_rt_cache *_mlir_ciface_appendf8(llmir_rt_cache *cache, MemRef<4> *keys, MemRef<4> *values,
+                                      MemRef<1> *sequences);
 void _mlir_ciface_end(llmir_rt_cache *cache);
 void _mlir_ciface_read(KeysAndValues *results, llmir_rt_cache *cache, MemRef<2> *table,
                        MemRef<1> *lengths, int64_t layer);
@@ -242,4 +249,41 @@ TEST(CacheValueTest, RefusesOtherCaches) {
   PagedKVCache halves(parameters, ElementType::F16, 4);
   EXPECT_EQ(read(halves), "llmir_rt_cache_lookup: expected a cache whose arrays are in f32, but it "
                           "has f16");
+}
+
+/// Compiled code and the runtime store the same bytes of any number, and a NaN as the rule says.
+TEST(CacheValueTest, StoresEightBitFloatsAsTheRuntimeDoes) {
+  OwnedCache compiled(_mlir_ciface_makef8(16)), runtime(_mlir_ciface_makef8(16));
+  PagedKVCache &ours = *PagedKVCache::fromHandle(compiled.get());
+  PagedKVCache &theirs = *PagedKVCache::fromHandle(runtime.get());
+  constexpr int64_t tokens = 50, heads = 2, dim = 8;
+  std::mt19937 random(17);
+  std::vector<float> keys(tokens * heads * dim);
+  for (float &number : keys) // of any size
+    number = std::bit_cast<float>(static_cast<uint32_t>(random()));
+  keys[0] = std::numeric_limits<float>::quiet_NaN();
+  keys[dim] = -std::numeric_limits<float>::quiet_NaN();
+  keys[dim + 1] = std::numeric_limits<float>::infinity();
+  std::vector<float> values = keys;
+  std::vector<int32_t> ids = {1};
+  MemRef<4> keyTensor = describe<4>(keys.data(), {1, tokens, heads, dim});
+  MemRef<4> valueTensor = describe<4>(values.data(), {1, tokens, heads, dim});
+  MemRef<1> sequences = describe(ids);
+  _mlir_ciface_appendf8(ours.handle(), &keyTensor, &valueTensor, &sequences);
+  ASSERT_TRUE(theirs.appendKV(keys.data(), values.data(), 1, tokens, ids.data(), nullptr).isOk());
+  std::span<const BlockId> a = *ours.blocks(SequenceId{1}), b = *theirs.blocks(SequenceId{1});
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    std::span<uint8_t> found = *ours.blockBytes(a[i]), expected = *theirs.blockBytes(b[i]);
+    ASSERT_TRUE(std::equal(found.begin(), found.end(), expected.begin(), expected.end()))
+        << "block " << i;
+  }
+  const llmir_cache_layout &layout = ours.layout();
+  const uint8_t *first = ours.blockBytes(a[0])->data(), *second = first + layout.head_stride;
+  EXPECT_EQ(first[0], 0x7e);
+  EXPECT_EQ(second[0], 0xfe);
+  EXPECT_EQ(second[layout.key_channel_stride], 0x7b);
+  EXPECT_EQ(first[layout.value_offset], 0x7f);
+  EXPECT_EQ(second[layout.value_offset], 0xff);
+  EXPECT_EQ(second[layout.value_offset + 1], 0x7e);
 }

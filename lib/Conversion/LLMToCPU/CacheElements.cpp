@@ -104,7 +104,7 @@ static Value emitFloat8Code(KernelBuilder &b, bool isE5M2, Value scaled) {
                             b.splatF32(std::ldexp(1.0, static_cast<int>(1 - bias)), lanes));
   Value code = b.select(isSmall, subnormal, normal);
   Value isNaN = arith::CmpFOp::create(b, arith::CmpFPredicate::UNO, scaled, scaled);
-  code = b.select(isNaN, integer(0x7f), code);
+  code = b.select(isNaN, integer(isE5M2 ? 0x7e : 0x7f), code);
   code = arith::OrIOp::create(b, code, sign);
   return arith::TruncIOp::create(b, b.vectorOf(b.getI8Type(), lanes), code);
 }

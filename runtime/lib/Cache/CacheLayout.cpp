@@ -272,4 +272,15 @@ Status checkSameLayout(const llmir_cache_layout &actual, const llmir_cache_layou
   return Status::ok();
 }
 
+int64_t storedBytesPerToken(const llmir_cache_layout &layout) {
+  int64_t codeBits = layout.key_head_dim * llmir_element_bits(layout.key_type) +
+                     layout.value_head_dim * llmir_element_bits(layout.value_type);
+  int64_t scales = llmir_stored_scale_groups(layout.key_scale_granularity, layout.key_head_dim,
+                                             layout.key_scale_group) +
+                   llmir_stored_scale_groups(layout.value_scale_granularity, layout.value_head_dim,
+                                             layout.value_scale_group);
+  return int64_t{layout.num_layers} * layout.num_kv_heads *
+         (codeBits / 8 + scales * llmir_element_size(layout.scale_type));
+}
+
 } // namespace llmir

@@ -133,12 +133,8 @@ std::vector<const PagedKVCache *> GenerationSetup::caches() const {
 
 int64_t GenerationSetup::cacheBytesPerToken() const {
   int64_t bytes = 0;
-  for (const auto &cache : caches_) {
-    const llmir_cache_layout &layout = cache->layout();
-    bytes += int64_t{layout.num_layers} * layout.num_kv_heads *
-             (layout.key_head_dim * llmir_element_size(layout.key_type) +
-              layout.value_head_dim * llmir_element_size(layout.value_type));
-  }
+  for (const auto &cache : caches_)
+    bytes += storedBytesPerToken(cache->layout());
   return bytes;
 }
 

@@ -92,6 +92,10 @@ StatusOr<llmir_cache_layout> makeCacheLayout(const CacheParameters &parameters);
 /// that differs and both values.
 Status checkSameLayout(const llmir_cache_layout &actual, const llmir_cache_layout &expected);
 
+/// Bytes of one token's keys, values and stored scales in all layers: what attention reads of it.
+/// Padding and constant scales are not in it.
+int64_t storedBytesPerToken(const llmir_cache_layout &layout);
+
 /// Blocks that a sequence of `tokens` tokens occupies.
 inline int64_t blocksForTokens(const llmir_cache_layout &layout, int64_t tokens) {
   return (tokens + layout.block_size - 1) / layout.block_size;

@@ -78,7 +78,7 @@ public:
   std::vector<const PagedKVCache *> caches() const;
   /// Null without --prefix-cache.
   const PrefixTree *prefixTree() const { return prefixTree_.get(); }
-  /// Bytes of keys and values of one token in all caches.
+  /// Bytes of keys, values and stored scales of one token in all caches.
   int64_t cacheBytesPerToken() const;
 
 private:

@@ -12,7 +12,7 @@ from oracle.llama import KVCache, Llama
 from oracle.synthetic import Synthetic, write
 
 # Features beyond the base, and qemu's processors: of SVE, vectors of 128, 256, 512 and 2048 bits.
-FEATURES = {"neon": "", "neon_dotprod": "dotprod", "sve": "sve", "neon_i8mm": "dotprod,i8mm"}
+FEATURES = {"neon": [], "neon_dotprod": ["dotprod"], "sve": ["sve"], "neon_i8mm": ["dotprod,i8mm"]}
 PROCESSORS = {
     "neon": ["cortex-a57"],
     "neon_dotprod": ["neoverse-n1"],
@@ -96,7 +96,7 @@ def models(emulator, tools, tmp_path_factory):
         if level == "x86":
             options = ["--features=avx2,fma,f16c", f"--emulate-features={each.level}"]
         else:
-            options = [TRIPLE, f"--features={FEATURES[level]}"]
+            options = [TRIPLE, *(f"--features={features}" for features in FEATURES[level])]
         options += [f"--activations={each.activations}", f"--kv={each.cache}", "--threads=1"]
         output = folder / f"{each.spec.name}.{level}.llmir"
         return tools.compile(checkpoints[each], output, *options), checkpoints[each]

@@ -79,8 +79,8 @@ template <typename T> T read(const uint8_t *bytes, int64_t offset) {
   return value;
 }
 
-int64_t naivePanelBytes(const Format &format, int64_t cols) {
-  int64_t groups = cols / 32;
+int64_t naivePanelBytes(const Format &format, int64_t cols, int64_t groupSize = 32) {
+  int64_t groups = cols / groupSize;
   int64_t bytes = 0;
   switch (format.type) {
   case GGUFType::F32:
@@ -93,20 +93,21 @@ int64_t naivePanelBytes(const Format &format, int64_t cols) {
     bytes = (cols + 1) / 2 * 64;
     break;
   case GGUFType::Q8_0:
-    bytes = (groups + 1) / 2 * 64 + groups * 512;
+    bytes = (groups + 1) / 2 * 64 + groups * groupSize * 16;
     break;
   case GGUFType::Q4_0:
-    bytes = (groups + 1) / 2 * 64 + groups * 256;
+    bytes = (groups + 1) / 2 * 64 + groups * groupSize * 8;
     break;
   default:
-    bytes = groups * (64 + 256);
+    bytes = groups * (64 + groupSize * 8);
   }
   return (bytes + 63) / 64 * 64;
 }
 
 /// The element (row in the panel, k) as docs/PackedWeights.md draws the panel.
-float naiveElement(const Format &format, const uint8_t *panel, int64_t row, int64_t k) {
-  int64_t group = k / 32, j = k % 32;
+float naiveElement(const Format &format, const uint8_t *panel, int64_t row, int64_t k,
+                   int64_t groupSize = 32) {
+  int64_t group = k / groupSize, j = k % groupSize;
   switch (format.type) {
   case GGUFType::F32:
     return read<float>(panel, (k * 16 + row) * 4);
@@ -115,17 +116,21 @@ float naiveElement(const Format &format, const uint8_t *panel, int64_t row, int6
   case GGUFType::BF16:
     return ::llmir::bfloat16ToFloat(read<uint16_t>(panel, k / 2 * 64 + row * 4 + k % 2 * 2));
   case GGUFType::Q8_0: {
-    const uint8_t *pair = panel + group / 2 * (64 + 2 * 512);
+    int64_t codes = groupSize * 16;
+    const uint8_t *pair = panel + group / 2 * (64 + 2 * codes);
     float scale = ::llmir::halfToFloat(read<uint16_t>(pair, group % 2 * 32 + row * 2));
     return scale * static_cast<float>(
-                       read<int8_t>(pair, 64 + group % 2 * 512 + j / 4 * 64 + row * 4 + j % 4));
+                       read<int8_t>(pair, 64 + group % 2 * codes + j / 4 * 64 + row * 4 + j % 4));
   }
   default: {
     bool isPair = format.type == GGUFType::Q4_0;
-    const uint8_t *block = isPair ? panel + group / 2 * (64 + 2 * 256) : panel + group * (64 + 256);
+    int64_t codes = groupSize * 8;
+    const uint8_t *block =
+        isPair ? panel + group / 2 * (64 + 2 * codes) : panel + group * (64 + codes);
     int64_t place = isPair ? group % 2 : 0;
     float scale = ::llmir::halfToFloat(read<uint16_t>(block, place * 32 + row * 2));
-    uint8_t byte = read<uint8_t>(block, 64 + place * 256 + j / 8 * 64 + row * 4 + j % 4);
+    int64_t run = 64 + place * codes + j / 32 * 256;
+    uint8_t byte = read<uint8_t>(block, run + j % 32 / 8 * 64 + row * 4 + j % 4);
     auto code = static_cast<float>(j % 8 < 4 ? byte & 15 : byte >> 4);
     if (isPair)
       return scale * (code - 8);
@@ -209,15 +214,17 @@ protected:
   }
 
   /// The squared differences of the elements of the panels from `panels` and tensor `name`.
-  double sumSquaredErrors(const std::string &name, const Format &format, const uint8_t *panels) {
+  double sumSquaredErrors(const std::string &name, const Format &format, int64_t groupSize,
+                          const uint8_t *panels) {
     const ::llmir::GGUFTensor *tensor = file->findTensor(name);
     std::vector<float> row(tensor->numColumns());
     double sum = 0.0;
     for (int64_t i = 0; i < tensor->numRows(); ++i) {
       EXPECT_TRUE(::llmir::dequantizeRow(*tensor, i, row).isOk());
-      const uint8_t *panel = panels + i / 16 * naivePanelBytes(format, tensor->numColumns());
+      const uint8_t *panel =
+          panels + i / 16 * naivePanelBytes(format, tensor->numColumns(), groupSize);
       for (int64_t k = 0; k < tensor->numColumns(); ++k)
-        sum += std::pow(row[k] - naiveElement(format, panel, i % 16, k), 2);
+        sum += std::pow(row[k] - naiveElement(format, panel, i % 16, k, groupSize), 2);
     }
     return sum;
   }
@@ -339,9 +346,10 @@ TEST_F(WeightPackerTest, RoundsFloatsInGroups) {
         EXPECT_EQ(weight.bytesAfter, static_cast<int64_t>(packed.size()));
         EXPECT_EQ(weight.error.count, 42 * 256);
         const uint8_t *panels = packed.data();
-        int64_t panelBytes = naivePanelBytes(format, 256);
-        double squaredError = sumSquaredErrors("a", format, panels) +
-                              sumSquaredErrors("b", format, panels + 3 * panelBytes);
+        int64_t panelBytes = naivePanelBytes(format, 256, groupSize);
+        EXPECT_EQ(packed.size(), static_cast<size_t>(4 * panelBytes));
+        double squaredError = sumSquaredErrors("a", format, groupSize, panels) +
+                              sumSquaredErrors("b", format, groupSize, panels + 3 * panelBytes);
         EXPECT_NEAR(weight.error.squaredError, squaredError, 1e-3 * squaredError);
         // Uniform weights in -2..2 and groups of up to 128: half a step, and somewhat
         // more at the ends, which the search may clip.

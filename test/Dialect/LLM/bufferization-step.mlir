@@ -100,7 +100,7 @@ func.func @verify(%l: tensor<?x96xf32>, %d: tensor<?xi32>, %cu: tensor<3xi32>) -
 }
 
 // CHECK-LABEL: func.func @rotated
-// CHECK: %{{.*}}, %[[R:.*]] = llm.rope_store_kv {{.*}} : (!llm.paged_kv_cache<{{.*}}>, memref<?x1x32xf32>, memref<?x1x32xf32>, memref<?xi32>, memref<?x2x32xf32>, memref<?xi32>) -> (!llm.paged_kv_cache<{{.*}}>, memref<?x2x32xf32>)
+// CHECK: %{{.*}}, %[[R:.*]] = llm.rope_store_kv {{.*}} : (!kv, memref<?x1x32xf32>, memref<?x1x32xf32>, memref<?xi32>, memref<?x2x32xf32>, memref<?xi32>) -> (!kv, memref<?x2x32xf32>)
 // CHECK: return %{{.*}}, %[[R]]
 func.func @rotated(%kv: !kv, %q: tensor<?x2x32xf32>, %k: tensor<?x1x32xf32>, %slots: tensor<?xi32>, %p: tensor<?xi32>) -> (!kv, tensor<?x2x32xf32>) {
   %kv1, %r = llm.rope_store_kv %kv, %k, %k, %slots queries(%q) positions(%p) theta(1.0e+4) rotary_dim(32) interleaved : (!kv, tensor<?x1x32xf32>, tensor<?x1x32xf32>, tensor<?xi32>, tensor<?x2x32xf32>, tensor<?xi32>) -> (!kv, tensor<?x2x32xf32>)

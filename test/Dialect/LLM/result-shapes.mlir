@@ -85,7 +85,7 @@ func.func @ranks(%x: tensor<?x16xf32>, %c: !llm.step_context, %n: index, %l: ten
 }
 
 // CHECK-LABEL: func.func @reserved
-// CHECK-SAME: (%{{.*}}: !llm.paged_kv_cache<{{.*}}>, %[[S:.*]]: tensor<?xi32>, %[[N:.*]]: index, %[[Q:.*]]: tensor<?x4x16xf32>
+// CHECK-SAME: (%{{.*}}: !kv, %[[S:.*]]: tensor<?xi32>, %[[N:.*]]: index, %[[Q:.*]]: tensor<?x4x16xf32>
 // CHECK-DAG: %[[B:.*]] = tensor.dim %[[S]], %c0
 // CHECK-DAG: %[[THREE:.*]] = affine.apply #{{.*}}()[%[[B]]]
 // CHECK-DAG: %[[MANY:.*]] = arith.muli %[[B]], %[[N]]

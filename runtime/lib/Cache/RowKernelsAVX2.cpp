@@ -80,8 +80,10 @@ struct AVX2Machine : llmir::Numbers<8> {
                                        _mm256_set1_epi32(smallestNormal));
       __m256i larger = _mm256_add_epi32(power, _mm256_set1_epi32(dropped << 23));
       __m256 sum = _mm256_add_ps(_mm256_castsi256_ps(clamped), _mm256_castsi256_ps(larger));
-      // high + 2^above * low
-      return _mm256_madd_epi16(_mm256_castps_si256(sum), _mm256_set1_epi32(0x10000 | 1 << above));
+      // The high 16 bits + 2^above * the low ones, which have a sign.
+      __m256i both = _mm256_castps_si256(sum);
+      __m256i low = _mm256_srai_epi32(_mm256_slli_epi32(both, 16), 16 - above);
+      return _mm256_add_epi32(_mm256_srli_epi32(both, 16), low);
     };
     auto magnitudes = [](__m256i first, __m256i second) __attribute__((always_inline)) {
       __m256i both = _mm256_packs_epi32(first, second);

@@ -116,20 +116,20 @@ def rate(row, seconds):
     return row.tokens / seconds[1 if row.metric == "decode" else 0]
 
 
-def share_of_limit(row, model, values, bandwidth, probe):
-    rates = statistics.median(values)
+def share_of_limit(row, model, values, bandwidths, probe):
+    """Of bandwidth within rounds, or of a unit's peak. The leasts of prompts are of units that
+    multiply and add in one instruction."""
     if row.metric == "decode":
-        steps = rates / row.work.sequences
-        share = steps * bytes_per_step(model, row.work) / bandwidth * 1e-9
-        limit = f"of {bandwidth:.1f} GB/s"
-    else:
-        unit, peak = probe.peak(row.work.threads, row.unit)
-        if peak is None:
-            return f"no {row.unit} unit here"
-        share = rates * 2 * matrix_elements(model) / peak * 1e-9
-        limit = f"of {peak:.0f} Gop/s ({unit})"
-    least = verdict(share, row.least_share)
-    return f"{share:.0%} {limit}{least}"
+        size = bytes_per_step(model, row.work) / row.work.sequences * 1e-9
+        share = statistics.median(rate * size / limit for rate, limit in zip(values, bandwidths))
+        text = f"{share:.0%} of {statistics.median(bandwidths):.1f} GB/s"
+        return text + verdict(share, row.least_share)
+    unit, peak = probe.peak(row.work.threads, row.unit)
+    if peak is None:
+        return f"no {row.unit} unit here"
+    share = statistics.median(values) * 2 * matrix_elements(model) / peak * 1e-9
+    text = f"{share:.0%} of {peak:.0f} Gop/s ({unit})"
+    return text if "maddubs" in unit else text + verdict(share, row.least_share)
 
 
 def measure_row(row, arguments, probe, rounds, folder):
@@ -151,8 +151,7 @@ def measure_row(row, arguments, probe, rounds, folder):
         middle = statistics.median(ratios)
         text = f"{spread(theirs)}: {middle:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         columns.append(text + verdict(middle, row.least.get(name)))
-    bandwidth = statistics.median(bandwidths)
-    columns.append(share_of_limit(row, model, ours, bandwidth, probe))
+    columns.append(share_of_limit(row, model, ours, bandwidths, probe))
     for subject in subjects:
         subject.close()
     return "| " + " | ".join(columns) + " |"

@@ -7,6 +7,7 @@
 #include "DotProduct.h"
 #include "MatrixSums.h"
 
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 namespace mlir::llm {
@@ -92,12 +93,31 @@ private:
     return emitGroupDot(b, library, dot);
   }
 
+  /// Fetches this pass's share of what the group's place holds in the next panel. Several tokens
+  /// make so many multiplications that the next panel comes from memory meanwhile; without being
+  /// asked for it does not, since passes go over a panel several times, by half lines.
+  void prefetchNextPanel(const Part &part, Value block, int64_t inBlock) {
+    int64_t lines = (layout.codeBytes() + 63) / 64;
+    int64_t passes = ::llmir::kPanelRows / lanes / part.halves, pass = part.firstHalf / part.halves;
+    auto fetch = [&](int64_t offset) {
+      Value address = b.add(block, b.index(layout.panelBytes() + offset));
+      memref::PrefetchOp::create(b, operands.weights, address, /*isWrite=*/false,
+                                 /*localityHint=*/3, /*isDataCache=*/true);
+    };
+    if (pass == 0 && inBlock == 0)
+      fetch(0);
+    for (int64_t line = lines * pass / passes; line < lines * (pass + 1) / passes; ++line)
+      fetch(64 + inBlock * layout.codeBytes() + line * 64);
+  }
+
   /// The integer dot products of one group, scaled and added to `accumulators`.
   void addGroup(const Part &part, Value block, int64_t inBlock, Value group,
                 SmallVector<Value> &accumulators) {
     int64_t scale = inBlock * 32;
     int64_t codes = 64 + inBlock * layout.codeBytes();
     Value scaledSum = b.add(group, b.index(layout.groups()));
+    if (part.tokens > 2)
+      prefetchNextPanel(part, block, inBlock);
     for (int64_t i = 0; i < part.halves; ++i) {
       int64_t half = part.firstHalf + i;
       SmallVector<Value> dots = emitGroup(part, at(block, codes + half * lanes * 4), group);

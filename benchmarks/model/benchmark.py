@@ -121,7 +121,8 @@ def share_of_limit(row, model, values, bandwidths, probe):
     multiply and add in one instruction."""
     if row.metric == "decode":
         size = bytes_per_step(model, row.work) / row.work.sequences * 1e-9
-        share = statistics.median(rate * size / limit for rate, limit in zip(values, bandwidths))
+        shares = [value * size / limit for value, limit in zip(values, bandwidths)]
+        share = statistics.median(shares)
         text = f"{share:.0%} of {statistics.median(bandwidths):.1f} GB/s"
         return text + verdict(share, row.least_share)
     unit, peak = probe.peak(row.work.threads, row.unit)

@@ -70,7 +70,7 @@ ROWS = [
 
 # Two works on one checkpoint, of which the ratio counts: (key, what, dividend, divisor, metric,
 # bound, whether the bound is the most). A step of M prompt tokens has one row of logits.
-_STEP1 = Work(128, 1, chunk=1)
+_STEP1 = Work(512, 1, chunk=1)  # The same contexts as those of larger steps.
 PAIRS = [
     ("step-4", "a 4-token step / a 1-token step", Work(512, 1, chunk=4), _STEP1, "step", 1.35, True),
     ("step-8", "an 8-token step / a 1-token step", Work(512, 1, chunk=8), _STEP1, "step", 1.7, True),

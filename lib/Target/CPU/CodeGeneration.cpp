@@ -192,10 +192,14 @@ static Status emitModule(llvm::Module &module, llvm::TargetMachine &machine, Cod
   return Status::ok();
 }
 
+/// Changes whenever optimizeModule() or emitModule() do something else with the same IR, so that
+/// objects of before are not taken for those of now.
+static constexpr llvm::StringRef kPipelineVersion = "1";
+
 /// What a part's object depends on beside its bitcode.
 static std::string describeTarget(const TargetDescription &target) {
   return (llvm::Twine(target.triple) + " " + target.codegenCPU() + " " + target.tuningCPU() + " " +
-          target.codegenFeatures() + " LLVM " LLVM_VERSION_STRING)
+          target.codegenFeatures() + " LLVM " LLVM_VERSION_STRING " pipeline " + kPipelineVersion)
       .str();
 }
 

@@ -207,10 +207,12 @@ Status LoadedModel::chooseVersion(const LoadOptions &options) {
   const ModelVersion *chosen = nullptr;
   for (const ModelVersion &version : manifest_.versions) {
     levels += (levels.empty() ? "" : ", ") + version.level;
+    if (chosen)
+      continue;
     // What the processor has, the operating system may still refuse (AMX tiles).
     bool fits = options.level.empty() ? checkFeatures(version.features, host).isOk()
                                       : version.level == options.level;
-    if (fits && !chosen)
+    if (fits)
       chosen = &version;
   }
   if (!chosen && !options.level.empty())

@@ -59,7 +59,7 @@ public:
                                         quads());
                         }
                         tile.store();
-                        addScaled(part, block, inBlock, group, tile, sums);
+                        addGroup(part, block, inBlock, group, tile, sums);
                       });
   }
 
@@ -83,20 +83,13 @@ private:
     }
   }
 
-  void addScaled(const Part &part, Value block, int64_t inBlock, Value group, TileSums &tile,
-                 SmallVector<Value> &sums) {
+  void addGroup(const Part &part, Value block, int64_t inBlock, Value group, TileSums &tile,
+                SmallVector<Value> &sums) {
     Value weightScale = loadHalves(at(block, inBlock * 32));
     Value minimum = layout.hasMinimum() ? loadHalves(at(block, inBlock * 32 + 32)) : Value();
-    Value scaledSum = b.add(group, b.index(layout.groups()));
-    for (int64_t token = 0; token < part.tokens; ++token) {
-      Value dot = arith::SIToFPOp::create(b, b.vectorOf(b.getF32Type(), lanes), tile.load(token));
-      Value row = b.index(token);
-      Value scaled = b.mul(dot, b.loadBroadcast(scaleRows, {row, group}, lanes));
-      sums[token] = b.fma(weightScale, scaled, sums[token]);
-      if (minimum)
-        sums[token] =
-            b.fma(minimum, b.loadBroadcast(scaleRows, {row, scaledSum}, lanes), sums[token]);
-    }
+    for (int64_t token = 0; token < part.tokens; ++token)
+      sums[token] = addScaled(sums[token], tile.load(token), weightScale, minimum, scaleRows,
+                              b.index(token), group);
   }
 
   std::unique_ptr<SumEmitter> dots;

@@ -42,10 +42,7 @@ public:
       if (even < layout.cols)
         addPlainPair(part, b.index(even), 1, sums);
     }
-    SmallVector<Value> results;
-    for (int64_t i = 0; i < count; ++i)
-      results.push_back(b.add(sums[i], sums[count + i]));
-    return results;
+    return addChains(sums);
   }
 
 private:

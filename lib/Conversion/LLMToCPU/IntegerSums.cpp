@@ -115,7 +115,6 @@ private:
                 SmallVector<Value> &accumulators) {
     int64_t scale = inBlock * 32;
     int64_t codes = 64 + inBlock * layout.codeBytes();
-    Value scaledSum = b.add(group, b.index(layout.groups()));
     if (part.tokens > 2)
       prefetchNextPanel(part, block, inBlock);
     for (int64_t i = 0; i < part.halves; ++i) {
@@ -126,12 +125,7 @@ private:
           layout.hasMinimum() ? loadHalves(at(block, scale + 32 + half * lanes * 2)) : Value();
       for (int64_t token = 0; token < part.tokens; ++token) {
         Value &sum = accumulators[i * part.tokens + token];
-        Value dotFloat = arith::SIToFPOp::create(b, b.vectorOf(b.getF32Type(), lanes), dots[token]);
-        Value row = b.index(token);
-        Value scaled = b.mul(dotFloat, b.loadBroadcast(scaleRows, {row, group}, lanes));
-        sum = b.fma(weightScale, scaled, sum);
-        if (minimum)
-          sum = b.fma(minimum, b.loadBroadcast(scaleRows, {row, scaledSum}, lanes), sum);
+        sum = addScaled(sum, dots[token], weightScale, minimum, scaleRows, b.index(token), group);
       }
     }
   }

@@ -24,6 +24,24 @@ Value SumEmitter::loadHalves(Value offset) {
   return b.extend(b.loadBytes(operands.weights, offset, b.getF16Type(), lanes));
 }
 
+Value SumEmitter::addScaled(Value sum, Value dots, Value weightScale, Value minimum, Value scales,
+                            Value row, Value group) {
+  Value dot = arith::SIToFPOp::create(b, b.vectorOf(b.getF32Type(), lanes), dots);
+  sum = b.fma(weightScale, b.mul(dot, b.loadBroadcast(scales, {row, group}, lanes)), sum);
+  if (!minimum)
+    return sum;
+  Value scaledSum = b.add(group, b.index(layout.groups()));
+  return b.fma(minimum, b.loadBroadcast(scales, {row, scaledSum}, lanes), sum);
+}
+
+SmallVector<Value> SumEmitter::addChains(ArrayRef<Value> sums) {
+  size_t count = sums.size() / 2;
+  SmallVector<Value> results;
+  for (auto [first, second] : llvm::zip_equal(sums.take_front(count), sums.take_back(count)))
+    results.push_back(b.add(first, second));
+  return results;
+}
+
 bool multipliesPairs(const CPUTarget &target, ActivationType kind, ::llmir::PackedFormat format) {
   return target.pairUnit != PairUnit::None && kind == ActivationType::BF16 &&
          format == ::llmir::PackedFormat::BF16;

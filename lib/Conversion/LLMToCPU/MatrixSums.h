@@ -60,6 +60,12 @@ protected:
   }
   /// A vector of f16 scales, as f32.
   Value loadHalves(Value offset);
+  /// `sum` plus a group's integer dots, scaled by the weights' and the token's scales, and the
+  /// minimum (or null) by the token's sum: one order for every unit. `scales` are rows of tokens.
+  Value addScaled(Value sum, Value dots, Value weightScale, Value minimum, Value scales, Value row,
+                  Value group);
+  /// The sums of two chains, one after the other in `sums`.
+  SmallVector<Value> addChains(ArrayRef<Value> sums);
 
   using AddGroup = llvm::function_ref<void(Value block, int64_t inBlock, Value group,
                                            SmallVector<Value> &carried)>;

@@ -37,10 +37,7 @@ public:
     });
     if (even < pairs)
       addPair(part, b.index(even), MutableArrayRef(sums).take_front(count));
-    SmallVector<Value> results;
-    for (int64_t i = 0; i < count; ++i)
-      results.push_back(b.add(sums[i], sums[count + i]));
-    return results;
+    return addChains(sums);
   }
 
 private:

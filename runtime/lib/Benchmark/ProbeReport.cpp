@@ -1,21 +1,16 @@
 // Tables and JSON of what a probe measured.
 
+#include "ReportText.h"
+
 #include "llmir/Benchmark/ProbeReport.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 namespace llmir::benchmark {
 
 namespace {
-
-std::string format(const char *pattern, double value) {
-  char text[64];
-  std::snprintf(text, sizeof(text), pattern, value);
-  return text;
-}
 
 const char *nameOf(Pages pages) { return pages == Pages::Huge ? "huge" : "4 KiB"; }
 
@@ -31,10 +26,6 @@ template <typename Figures, typename Field> auto distinct(const Figures &figures
   return values;
 }
 
-std::string threadsText(int32_t threads) {
-  return std::to_string(threads) + (threads == 1 ? " thread" : " threads");
-}
-
 std::string bandwidthTable(const MachineReport &report) {
   if (report.bandwidth.empty())
     return "";
@@ -45,7 +36,7 @@ std::string bandwidthTable(const MachineReport &report) {
   std::string rule = "|---|";
   for (int32_t count : threads)
     for (Pages kind : pages) {
-      text += " " + threadsText(count) + ", " + nameOf(kind) + " |";
+      text += " " + counted(count, "thread") + ", " + nameOf(kind) + " |";
       rule += "---|";
     }
   text += "\n" + rule + "\n";
@@ -81,7 +72,7 @@ std::string computeTable(const MachineReport &report) {
                      "\n\n| unit | needs |";
   std::string rule = "|---|---|";
   for (int32_t count : threads) {
-    text += " " + threadsText(count) + " |";
+    text += " " + counted(count, "thread") + " |";
     rule += "---|";
   }
   text += "\n" + rule + "\n";

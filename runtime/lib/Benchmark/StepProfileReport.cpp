@@ -1,27 +1,18 @@
 // Tables and JSON of step profiles.
 
+#include "ReportText.h"
+
 #include "llmir/Benchmark/StepProfile.h"
 
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 namespace llmir::benchmark {
 
 namespace {
 
-std::string format(const char *pattern, double value) {
-  char text[64];
-  std::snprintf(text, sizeof(text), pattern, value);
-  return text;
-}
-
 /// A share in percent; nothing where there is no whole.
 std::string share(double part, double whole) {
   return whole > 0 ? format("%.0f %%", 100 * part / whole) : "";
-}
-
-std::string counted(int64_t count, const std::string &what) {
-  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
 
 } // namespace
